@@ -1,0 +1,9 @@
+"""The road that every exchange travels, in both directions; knows nothing of configuration.
+
+``server.py`` reads requests from a client's connection and writes responses to it.
+``exchange.py`` is what filters, routes and observers see of one request and its response.
+``relay.py`` drives an exchange along the road: filters, route, upstream, filters, client.
+``pipeline.py`` is the compiled policy: chains of filters, a router, the rules for fields.
+``forwarding.py`` rewrites the fields that a proxy has to rewrite.
+``answers.py`` makes the responses that the proxy gives itself.
+"""

@@ -1,0 +1,169 @@
+"""What filters, routers, balancers and observers see of one request and its response."""
+
+from __future__ import annotations
+
+import os
+from itertools import count
+from time import time
+from typing import TYPE_CHECKING
+
+from ..message.request import Request
+from ..message.response import Response
+from ..message.target import DEFAULT_PORTS, Authority
+from ..upstream.resolution import Addresses
+from .record import ExchangeRecord
+
+if TYPE_CHECKING:
+    from .pipeline import Pipeline, Route
+
+_PREFIX = os.urandom(4).hex()
+_NUMBERS = count(1)
+
+
+class Exchange:
+    """One request and its response.
+
+    :ivar request: as filters have left it by now.
+    :ivar response: the final response's head once there is one, else ``None``.
+    :ivar client_address: the client's IP address (as trusted proxies told it), ``""`` for UNIX.
+    :ivar peer_address: the address at the other end of the client's connection.
+    :ivar scheme: ``"http"`` or ``"https"``: how the request came, or what a forward proxy's
+        client asked for.
+    :ivar user: who authenticated; ``""`` if nobody did.
+    :ivar pipeline: the policy that it began under and stays under.
+    :ivar route: the route that took it, once one has.
+    :ivar addresses: the destination's addresses once they were resolved; only these are used.
+    :ivar upstream: the name of the server it was sent to, or ``""``.
+    :ivar started: on the clock of ``time.monotonic``, in seconds.
+    """
+
+    __slots__ = (
+        "_authority",
+        "_id",
+        "addresses",
+        "client_address",
+        "detail",
+        "error_type",
+        "peer_address",
+        "pipeline",
+        "received_bytes",
+        "request",
+        "response",
+        "responded",
+        "reused",
+        "route",
+        "scheme",
+        "sent_bytes",
+        "started",
+        "status",
+        "tunnel",
+        "upstream",
+        "user",
+    )
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        request: Request,
+        client_address: str,
+        peer_address: str,
+        scheme: str,
+        started: float,
+    ) -> None:
+        """Begin an exchange with a request whose head was read."""
+        self.pipeline = pipeline
+        self.request = request
+        self.client_address = client_address
+        self.peer_address = peer_address
+        self.scheme = scheme
+        self.started = started
+        self.response: Response | None = None
+        self.route: Route | None = None
+        self.addresses: Addresses | None = None
+        self.user = ""
+        self.upstream = ""
+        self.status = 0
+        self.received_bytes = 0
+        self.sent_bytes = 0
+        self.responded: float | None = None
+        self.error_type = ""
+        self.detail = ""
+        self.tunnel = False
+        self.reused = False
+        self._id = ""
+        self._authority: Authority | None = None
+
+    @property
+    def id(self) -> str:
+        """The exchange's id: unique on this machine, in the log and on error pages."""
+        if not self._id:
+            self._id = f"{_PREFIX}-{next(_NUMBERS):x}"
+        return self._id
+
+    @property
+    def now(self) -> float:
+        """The wall clock, in seconds since 1970."""
+        return time()
+
+    @property
+    def authority(self) -> Authority:
+        """The host and port that the request is for."""
+        if self._authority is None:
+            self._authority = self.request.authority
+        return self._authority
+
+    @property
+    def host(self) -> str:
+        """The host that the request is for: lower case, no port, no brackets."""
+        return self.authority.host
+
+    @property
+    def port(self) -> int:
+        """The port that the request is for."""
+        return self.authority.port or DEFAULT_PORTS[self.scheme]
+
+    async def resolve_destination(self) -> Addresses:
+        """Resolve the request's host.
+
+        :returns: its addresses. A forward proxy will connect to one of these and no other.
+        :raises NameNotResolved: when there is none.
+        """
+        if self.addresses is None:
+            self.addresses = await self.pipeline.resolver.resolve(self.host)
+        return self.addresses
+
+    def record(self, ended: float) -> ExchangeRecord:
+        """Make the finished record.
+
+        :param ended: on the clock of ``time.monotonic``, in seconds.
+        """
+        request = self.request
+        values = request.section.values
+        duration = ended - self.started
+        return ExchangeRecord(
+            self.id,
+            self.pipeline.name,
+            self.client_address,
+            self.user,
+            request.method,
+            request.target.raw if request.changed_headers else request.raw_target,
+            request.version,
+            self.authority.host if self._authority is not None else "",
+            self.status,
+            self.upstream,
+            self.route.name if self.route is not None else "",
+            time() - duration,
+            duration,
+            None if self.responded is None else self.responded - self.started,
+            self.received_bytes,
+            self.sent_bytes,
+            values.get(b"referer", b""),
+            values.get(b"user-agent", b""),
+            self.error_type,
+            self.detail,
+            self.tunnel,
+            self.reused,
+        )
+
+    def __repr__(self) -> str:
+        return f"<Exchange {self.id} {self.request!r} {self.status}>"

@@ -1,0 +1,235 @@
+"""The fields that a proxy has to rewrite, on the way there and on the way back.
+
+Connection fields go (RFC 9110 section 7.6.1), Via is added (7.6.3), a reverse proxy says for whom
+it asks (Forwarded, RFC 7239, and the three X-Forwarded fields), and forwarding fields of those
+who are not trusted are dropped, not added to.
+"""
+
+from __future__ import annotations
+
+import enum
+import ipaddress
+from collections.abc import Iterable
+from email.utils import formatdate
+
+from attrs import field, frozen
+
+from ..errors import LoopDetected
+from ..message.fields import HOP_BY_HOP, Field, FieldSection
+from ..message.framing import Chunked, Framing
+from ..message.request import Request
+from ..message.response import Response
+from .exchange import Exchange
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_FORWARDING = frozenset(
+    {b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip"}
+)
+
+
+class HostRule(enum.Enum):
+    """What Host says upstream."""
+
+    KEEP = "keep"
+    SERVER = "server"
+
+
+class Direction(enum.Enum):
+    """For whom the proxy acts."""
+
+    FORWARD = "forward"
+    REVERSE = "reverse"
+
+
+@frozen(slots=True, eq=False)
+class ForwardingRules:
+    """How one listener rewrites fields.
+
+    :ivar direction: for whom it acts.
+    :ivar pseudonym: its name in Via, the same in no other listener: a request that carries it has
+        been here.
+    :ivar trusted: whose forwarding fields are believed.
+    """
+
+    direction: Direction
+    pseudonym: bytes
+    trusted: tuple[Network, ...] = ()
+    _via: bytes = field(init=False)
+
+    @_via.default
+    def _default_via(self) -> bytes:
+        return b"1.1 " + self.pseudonym
+
+    def is_trusted(self, address: str) -> bool:
+        """Say whether a peer's forwarding fields are believed; a UNIX socket's are not."""
+        return bool(self.trusted) and _within(address, self.trusted)
+
+    def client_address(self, peer: str, section: FieldSection) -> str:
+        """Give the address of the client for whom a trusted peer asks.
+
+        :returns: the last address in X-Forwarded-For that is not itself a trusted proxy's.
+        """
+        value = section.values.get(b"x-forwarded-for")
+        if value is None:
+            return peer
+        address = peer
+        for entry in reversed(value.decode("latin-1").split(",")):
+            try:
+                address = str(ipaddress.ip_address(entry.strip()))
+            except ValueError:
+                return address  # nobody can vouch for what stands before nonsense
+            if not _within(address, self.trusted):
+                return address
+        return address
+
+    def check_loop(self, section: FieldSection) -> None:
+        """Refuse a request that has been here before.
+
+        :raises LoopDetected: when our own name stands in Via.
+        """
+        via = section.values.get(b"via")
+        if via is not None and self.pseudonym in via:
+            raise LoopDetected("this request has passed through this proxy before")
+
+    def request_fields(
+        self, exchange: Exchange, identity: object, host: bytes | None
+    ) -> bytes:
+        """Write the fields of a request as they go upstream, without those of its framing.
+
+        :param identity: the same object for all requests of one client connection.
+        :param host: what Host says, ``None`` to keep the client's.
+        :returns: field lines; remembered with the section for the client's next request like it.
+        """
+        request = exchange.request
+        section = request.section
+        headers = request.changed_headers
+        if headers is None and host is None:
+            rendering = section.rendering
+            if rendering is not None and rendering[0] is identity:
+                return rendering[1]
+            data = self._render_request(exchange, section, section.fields, None)
+            section.rendering = (identity, data)
+            return data
+        fields = section.fields if headers is None else tuple(headers)
+        return self._render_request(exchange, section, fields, host)
+
+    def _render_request(
+        self,
+        exchange: Exchange,
+        section: FieldSection,
+        fields: Iterable[Field],
+        host: bytes | None,
+    ) -> bytes:
+        dropped = HOP_BY_HOP | section.options
+        trusted = self.is_trusted(exchange.peer_address)
+        if not trusted:
+            dropped |= _FORWARDING
+        kept_host = exchange.authority.text().encode("ascii")
+        lines = [b"Host: %s\r\n" % (host or kept_host)]
+        via = self._via
+        chain = _client(exchange.peer_address)
+        told: set[bytes] = set()
+        for name, value in fields:
+            key = name.lower()
+            if key in dropped or key in (b"host", b"content-length"):
+                continue
+            if key == b"via":
+                via = value + b", " + via
+                continue
+            if key == b"x-forwarded-for":
+                chain = value + b", " + chain
+                continue
+            told.add(key)
+            lines.append(b"%s: %s\r\n" % (name, value))
+        lines.append(b"Via: %s\r\nX-Forwarded-For: %s\r\n" % (via, chain))
+        if self.direction is Direction.REVERSE:
+            lines += self._told_to_servers(exchange, kept_host, told)
+        return b"".join(lines)
+
+    def _told_to_servers(
+        self, exchange: Exchange, host: bytes, told: set[bytes]
+    ) -> Iterable[bytes]:
+        """Give the fields by which a server learns what the client asked for."""
+        scheme = exchange.scheme.encode("ascii")
+        if b"x-forwarded-proto" not in told:
+            yield b"X-Forwarded-Proto: %s\r\n" % scheme
+        if b"x-forwarded-host" not in told:
+            yield b"X-Forwarded-Host: %s\r\n" % host
+        # RFC 7239 section 6: an IPv6 address stands in brackets and quotes; section 6.2 has
+        # "unknown" for an address that is none. Its host may hold a colon, so it is quoted.
+        node = _client(exchange.peer_address)
+        if b":" in node:
+            node = b'"[%s]"' % node
+        yield b'Forwarded: for=%s;host="%s";proto=%s\r\n' % (node, host, scheme)
+
+    def response_fields(self, response: Response, *, content_length: bool) -> bytes:
+        """Write the fields of a response as they go to the client, without those of its framing.
+
+        :param content_length: whether Content-Length still says the truth.
+        :returns: field lines; remembered with the section for the next response like it.
+        """
+        section = response.section
+        headers = response.changed_headers
+        if headers is None and content_length and response.status != 204 and response.version:
+            rendering = section.rendering
+            if rendering is not None and rendering[0] is self:
+                return rendering[1]
+            data = self._render_response(response, section.fields, content_length=True)
+            if b"date" in section.values:
+                section.rendering = (self, data)
+            return data
+        fields = section.fields if headers is None else tuple(headers)
+        return self._render_response(response, fields, content_length=content_length)
+
+    def _render_response(
+        self, response: Response, fields: Iterable[Field], *, content_length: bool
+    ) -> bytes:
+        section = response.section
+        dropped = HOP_BY_HOP | section.options
+        length = section.values.get(b"content-length")
+        via = b"1.%d %s" % (response.version, self.pseudonym)
+        dated = False
+        lines: list[bytes] = []
+        for name, value in fields:
+            key = name.lower()
+            if key in dropped or key == b"content-length":
+                continue
+            if key == b"via":
+                via = value + b", " + via
+                continue
+            dated = dated or key == b"date"
+            lines.append(b"%s: %s\r\n" % (name, value))
+        if length is not None and content_length and response.status != 204:
+            # What the reader judged, whatever a filter may have made of it.
+            lines.append(b"Content-Length: %d\r\n" % int(length))
+        if not dated:
+            # RFC 9110 section 6.6.1: who passes on a response without Date adds one.
+            lines.append(b"Date: %s\r\n" % formatdate(usegmt=True).encode("ascii"))
+        lines.append(b"Via: %s\r\n" % via)
+        return b"".join(lines)
+
+
+def framing_line(request: Request, framing: Framing) -> bytes:
+    """Write the field that frames a request's content, ``b""`` where there is none."""
+    if isinstance(framing, Chunked):
+        return b"Transfer-Encoding: chunked\r\n"
+    size = getattr(framing, "size", None)
+    if size is not None:
+        return b"Content-Length: %d\r\n" % size
+    if request.section.values.get(b"content-length") is not None:
+        return b"Content-Length: 0\r\n"
+    return b""
+
+
+def _client(address: str) -> bytes:
+    return address.encode("ascii") if address else b"unknown"
+
+
+def _within(address: str, networks: Iterable[Network]) -> bool:
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    mapped = getattr(parsed, "ipv4_mapped", None)
+    return any((mapped or parsed) in network for network in networks)

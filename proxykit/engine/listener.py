@@ -1,0 +1,116 @@
+"""What the connections of one listener share: its policy, its limits, who is connected."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import Factory, Protocol
+from twisted.logger import Logger
+
+from ..http1.limits import HeadLimits
+from ..net.sweeper import Sweeper
+from .pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from .server import ServerProtocol
+
+_log = Logger()
+
+
+class Listener(Factory):
+    """Makes the server side of a listener's connections, and counts them.
+
+    :ivar pipeline: the policy for the exchanges that begin from now on; a reload replaces it.
+    :ivar draining: whether connections are closed after the exchange that they carry.
+    """
+
+    noisy = False
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        sweeper: Sweeper,
+        head_limits: HeadLimits,
+        connections: int = 10_000,
+        connections_per_client: int = 256,
+    ) -> None:
+        """Make a listener without connections.
+
+        :param connections: how many there may be at a time.
+        :param connections_per_client: and from one address.
+        """
+        self.pipeline = pipeline
+        self.sweeper = sweeper
+        self.head_limits = head_limits
+        self.draining = False
+        self._most = connections
+        self._most_per_client = connections_per_client
+        self._open: set[ServerProtocol] = set()
+        self._clients: Counter[str] = Counter()
+        self._drained: Deferred[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Listener {self.pipeline.name} {len(self._open)} connections>"
+
+    def limit(self, connections: int, connections_per_client: int) -> None:
+        """Set the limits on connections; what is open stays open."""
+        self._most = connections
+        self._most_per_client = connections_per_client
+
+    def buildProtocol(self, addr: IAddress) -> Protocol | None:
+        """Make a connection's protocol, or none when that would be one too many."""
+        from .server import ServerProtocol
+
+        address = addr.host if isinstance(addr, IPv4Address | IPv6Address) else ""
+        if len(self._open) >= self._most:
+            _log.warn("{listener}: the limit on connections is reached", listener=self)
+            return None
+        if address and self._clients[address] >= self._most_per_client:
+            _log.warn(
+                "{listener}: {address} has too many connections", listener=self, address=address
+            )
+            return None
+        return ServerProtocol(self, address)
+
+    def opened(self, connection: ServerProtocol) -> None:
+        """Count a connection that was made."""
+        self._open.add(connection)
+        self._clients[connection.peer_address] += 1
+        self.sweeper.add(connection)
+
+    def closed(self, connection: ServerProtocol) -> None:
+        """Count a connection that is gone; nothing happens if it is not counted any more."""
+        if connection not in self._open:
+            return
+        self._open.discard(connection)
+        self.sweeper.discard(connection)
+        address = connection.peer_address
+        self._clients[address] -= 1
+        if not self._clients[address]:
+            del self._clients[address]
+        if self._drained is not None and not self._open:
+            drained, self._drained = self._drained, None
+            drained.callback(None)
+
+    def drain(self) -> Deferred[Any]:
+        """Close idle connections now and the others after their exchange.
+
+        :returns: fires when none is left.
+        """
+        self.draining = True
+        for connection in list(self._open):
+            connection.drain()
+        if not self._open:
+            return succeed(None)
+        if self._drained is None:
+            self._drained = Deferred()
+        return self._drained
+
+    def abort(self) -> None:
+        """Close every connection, whatever it carries."""
+        for connection in list(self._open):
+            connection.abort()

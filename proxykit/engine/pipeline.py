@@ -1,0 +1,149 @@
+"""The policy of a listener, compiled: what is decided once is decided here, when it is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol
+
+from attrs import field, frozen
+
+from ..interfaces import (
+    IConnectionFilter,
+    IExchangeObserver,
+    IRequestBodyFilter,
+    IRequestFilter,
+    IResponseBodyFilter,
+    IResponseFilter,
+)
+from ..message.response import Response
+from ..upstream.resolution import Resolver
+from ..upstream.server import Server
+from .exchange import Exchange
+from .forwarding import ForwardingRules
+
+RequestStep = Callable[[Exchange], Any]
+ResponseStep = Callable[[Exchange, Response], Any]
+
+
+@frozen(slots=True)
+class Chain:
+    """Filters, sorted by what they do, in the order in which they run.
+
+    An empty tuple is the point: a chain with no filter of a kind runs no code of that kind.
+    """
+
+    request: tuple[RequestStep, ...] = ()
+    response: tuple[ResponseStep, ...] = ()
+    request_body: tuple[RequestStep, ...] = ()
+    response_body: tuple[ResponseStep, ...] = ()
+    connection: tuple[Callable[[str], Any], ...] = ()
+    observers: tuple[Callable[[Any], None], ...] = ()
+
+    @classmethod
+    def of(cls, filters: Sequence[object]) -> Chain:
+        """Compile filters; each is asked which of the interfaces it provides."""
+
+        def provided(interface: Any, method: str) -> tuple[Any, ...]:
+            return tuple(getattr(f, method) for f in filters if interface.providedBy(f))
+
+        return cls(
+            provided(IRequestFilter, "request"),
+            provided(IResponseFilter, "response"),
+            provided(IRequestBodyFilter, "request_body"),
+            provided(IResponseBodyFilter, "response_body"),
+            provided(IConnectionFilter, "connection"),
+            provided(IExchangeObserver, "finished"),
+        )
+
+    def then(self, inner: Chain) -> Chain:
+        """Put a route's chain inside a listener's: requests meet it later, responses earlier."""
+        return Chain(
+            self.request + inner.request,
+            inner.response + self.response,
+            self.request_body + inner.request_body,
+            inner.response_body + self.response_body,
+            self.connection,
+            self.observers + inner.observers,
+        )
+
+
+EMPTY_CHAIN = Chain()
+
+
+class Upstream(Protocol):
+    """Where a route sends an exchange."""
+
+    retries: int
+
+    def choose(self, exchange: Exchange) -> Server:
+        """Choose the server.
+
+        :raises Unavailable: when there is none.
+        """
+
+
+@frozen(slots=True, eq=False)
+class Route:
+    """Where exchanges of one kind go.
+
+    :ivar name: for the log.
+    :ivar chain: the listener's and the route's filters, for all that happens from here on.
+    :ivar inner: the route's own filters of requests, which run once it is chosen.
+    :ivar upstream: where it sends them, ``None`` when ``answer`` or ``tunnel`` does instead.
+    :ivar answer: makes the response, where the proxy answers by itself.
+    :ivar strip_prefix: what is taken off the front of the path.
+    :ivar tunnel: whether the exchange becomes a tunnel to the server at once (CONNECT).
+    """
+
+    name: str
+    chain: Chain = EMPTY_CHAIN
+    inner: Chain = EMPTY_CHAIN
+    upstream: Upstream | None = None
+    answer: Callable[[Exchange], Response] | None = None
+    strip_prefix: bytes = b""
+    tunnel: bool = False
+
+
+Router = Callable[[Exchange], "Route | Awaitable[Route]"]
+
+
+@frozen(slots=True)
+class Times:
+    """Time-outs towards clients, in seconds.
+
+    :ivar head: from the first byte of a head to its last. Precedent: nginx 60, HAProxy none.
+    :ivar idle: between exchanges. Precedents: nginx 75, Apache 5, Squid 120.
+    :ivar body: without progress in content, either way.
+    :ivar tunnel: without a byte in a tunnel either way.
+    :ivar linger: how long what a refused client still sends is read over.
+    """
+
+    head: float = 10.0
+    idle: float = 60.0
+    body: float = 60.0
+    tunnel: float = 600.0
+    linger: float = 2.0
+
+
+@frozen(slots=True, eq=False)
+class Pipeline:
+    """A listener's policy, as exchanges meet it.
+
+    :ivar name: the listener's, ``reverse.site`` for instance.
+    :ivar chain: the listener's filters.
+    :ivar choose: gives an exchange's route, at once or later.
+    :ivar rules: how fields are rewritten.
+    :ivar body_size: the limit on a request's content in bytes, ``None`` for none.
+    :ivar requests_per_connection: a client's connection is closed after so many.
+    :ivar observers: told of each finished exchange.
+    """
+
+    name: str
+    choose: Router
+    rules: ForwardingRules
+    resolver: Resolver
+    chain: Chain = EMPTY_CHAIN
+    times: Times = field(factory=Times)
+    body_size: int | None = None
+    requests_per_connection: int = 10_000
+    observers: tuple[Callable[[Any], None], ...] = ()

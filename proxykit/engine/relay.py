@@ -1,0 +1,596 @@
+"""Drives one exchange along the road: filters, route, upstream, filters, client.
+
+What waits is written with callbacks, what does not wait is plain calls: an exchange without
+filters makes no Deferred. ``Relay`` is called from two sides, by the client's connection (what the
+client sent) and by the upstream connection (what the server sent); each call either moves the
+exchange on or ends it, and after the end nothing does anything.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Awaitable, Callable
+from time import monotonic
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ..errors import BadResponse, BodyTooLarge, NoRoute, ProxykitError
+from ..http1.writer import chunk, last_chunk, status_line
+from ..message.fields import EMPTY_SECTION, FieldSection
+from ..message.framing import CHUNKED, Framing, Length, NoContent
+from ..message.response import Response
+from ..upstream.connection import UpstreamConnection
+from ..upstream.server import Server
+from .answers import error_answer
+from .exchange import Exchange
+from .forwarding import framing_line
+from .pipeline import EMPTY_CHAIN, Chain, Route
+
+_log = Logger()
+
+# RFC 9110 section 9.2.2: what may be sent again when nobody knows whether it arrived.
+_IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
+
+
+class Client(Protocol):
+    """The client's side of an exchange, whatever protocol it speaks."""
+
+    identity: object
+
+    def send_interim(self, head: bytes) -> None:
+        """Send an interim response (1xx)."""
+
+    def send_response(self, response: Response, fields: bytes, framing: Framing) -> None:
+        """Send the final response's head."""
+
+    def send_content(self, data: bytes) -> None:
+        """Send content of the response."""
+
+    def end_response(self, trailers: FieldSection) -> None:
+        """The response is complete."""
+
+    def flush(self) -> None:
+        """Give the transport what was sent."""
+
+    def abort_response(self) -> None:
+        """The response cannot be completed: make sure that the client can tell."""
+
+    def hold_request(self, hold: bool) -> None:
+        """Read no more of the request's content for now, or read again."""
+
+    def start_tunnel(self, head: bytes, upstream: UpstreamConnection, data: bytes) -> None:
+        """Send ``head`` and join this connection to the other one."""
+
+
+class Stage(enum.IntEnum):
+    """How far an exchange has come; it only ever goes on."""
+
+    FILTERING = 0
+    CONNECTING = 1
+    WAITING = 2  # the request was sent, or is being sent
+    RESPONDING = 3
+    ENDED = 4
+
+
+class Relay:
+    """One exchange on its way."""
+
+    __slots__ = (
+        "_chain",
+        "_client",
+        "_connection",
+        "_held",
+        "_replaced",
+        "_request_framing",
+        "_request_transforms",
+        "_response_transforms",
+        "_retries",
+        "_server",
+        "exchange",
+        "stage",
+    )
+
+    def __init__(self, exchange: Exchange, client: Client) -> None:
+        """Begin; call ``start`` next."""
+        self.exchange = exchange
+        self.stage = Stage.FILTERING
+        self._client = client
+        self._chain: Chain = exchange.pipeline.chain
+        self._connection: UpstreamConnection | None = None
+        self._server: Server | None = None
+        self._retries = 0
+        self._request_framing: Framing = exchange.request.framing
+        # Content that came before there was a connection to send it on, its end as None.
+        self._held: list[bytes | FieldSection] | None = None
+        self._request_transforms: list[Any] | None = None
+        self._response_transforms: list[Any] | None = None
+        self._replaced = False  # a filter answered: what comes from upstream is thrown away
+
+    # --- the road, outward --------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Send the exchange on its way."""
+        exchange = self.exchange
+        try:
+            if self._chain.request:
+                self._run_filters(self._chain.request, 0, self._choose_route)
+            else:
+                self._choose_route()
+        except Exception as error:
+            self._raised(error, exchange)
+
+    def _run_filters(
+        self, steps: tuple[Callable[[Exchange], Any], ...], index: int, then: Callable[[], None]
+    ) -> None:
+        """Run request filters from one on; one that has to wait goes on from here later."""
+        exchange = self.exchange
+        while index < len(steps):
+            result = steps[index](exchange)
+            index += 1
+            if result is None:
+                continue
+            if isinstance(result, Response):
+                self.answer(result)
+                return
+            self._wait(result, lambda value: self._filtered(value, steps, index, then))
+            return
+        then()
+
+    def _filtered(
+        self,
+        result: Response | None,
+        steps: tuple[Callable[[Exchange], Any], ...],
+        index: int,
+        then: Callable[[], None],
+    ) -> None:
+        if result is not None:
+            self.answer(result)
+        else:
+            self._run_filters(steps, index, then)
+
+    def _choose_route(self) -> None:
+        route = self.exchange.pipeline.choose(self.exchange)
+        if isinstance(route, Route):
+            self._route_chosen(route)
+        else:
+            self._wait(route, self._route_chosen)
+
+    def _route_chosen(self, route: Route) -> None:
+        self.exchange.route = route
+        self._chain = route.chain
+        if route.inner.request:
+            self._run_filters(route.inner.request, 0, self._take_route)
+        else:
+            self._take_route()
+
+    def _take_route(self) -> None:
+        exchange = self.exchange
+        route = exchange.route
+        assert route is not None
+        if route.answer is not None:
+            self.answer(route.answer(exchange))
+            return
+        if route.upstream is None:
+            raise NoRoute("no route takes this request")
+        if route.strip_prefix:
+            _strip_prefix(exchange, route.strip_prefix)
+        if self._chain.request_body and not isinstance(self._request_framing, NoContent):
+            self._request_transforms = _transforms(self._chain.request_body, exchange)
+            if self._request_transforms:
+                self._request_framing = CHUNKED
+        self._retries = route.upstream.retries
+        server = route.upstream.choose(exchange)
+        self._server = server
+        exchange.upstream = server.name
+        self.stage = Stage.CONNECTING
+        # A tunnel needs a connection that was never used: it will never be given back.
+        server.acquire(self, fresh=route.tunnel)
+
+    def _wait(self, waitable: Awaitable[Any], then: Callable[[Any], None]) -> None:
+        """Go on with a result when it is there; the client is held back until then."""
+        deferred: Deferred[Any]
+        if isinstance(waitable, Deferred):
+            deferred = waitable
+        else:
+            deferred = Deferred.fromCoroutine(_await(waitable))
+
+        def go_on(result: Any) -> None:
+            if self.stage is not Stage.ENDED:
+                then(result)
+
+        def fail(failure: Failure) -> None:
+            if self.stage is not Stage.ENDED:
+                self._raised(failure.value, self.exchange, failure)
+
+        deferred.addCallback(go_on).addErrback(fail)
+
+    # --- upstream.ConnectionTaker -------------------------------------------------------------
+
+    def connection_ready(self, connection: UpstreamConnection) -> None:
+        """Send the request on a connection."""
+        self._connection = connection
+        self.stage = Stage.WAITING
+        exchange = self.exchange
+        exchange.reused = connection.served > 0
+        route = exchange.route
+        assert route is not None
+        assert self._server is not None
+        if route.tunnel:
+            self._client.start_tunnel(b"HTTP/1.1 200 Connection established\r\n\r\n", connection, b"")
+            return
+        request = exchange.request
+        fields = exchange.pipeline.rules.request_fields(
+            exchange, self._client.identity, self._server.host
+        )
+        framing = self._request_framing
+        head = b"%s %s HTTP/1.1\r\n%s%s%s\r\n" % (
+            request.method,
+            request.origin_target,
+            fields,
+            framing_line(request, framing),
+            _upgrade_lines(request.section) if request.section.options else b"",
+        )
+        connection.begin(
+            self, request.method, head, content=type(framing) is not NoContent
+        )
+        if self._held is not None:
+            held, self._held = self._held, None
+            for piece in held:
+                if isinstance(piece, bytes):
+                    self.request_content(piece)
+                else:
+                    self.request_ended(piece)
+            self._client.hold_request(False)
+
+    def connection_failed(self, error: ProxykitError) -> None:
+        """There is no connection."""
+        self.fail(error)
+
+    # --- called by the client's side ----------------------------------------------------------
+
+    def request_content(self, data: bytes) -> None:
+        """Take content that the client sent."""
+        exchange = self.exchange
+        exchange.received_bytes += len(data)
+        if self.stage is Stage.ENDED or exchange.error_type:
+            return
+        limit = exchange.pipeline.body_size
+        if limit is not None and exchange.received_bytes > limit:
+            self.fail(BodyTooLarge(f"the content is larger than {limit} bytes"))
+            return
+        connection = self._connection
+        if connection is None:
+            if self._held is None:
+                self._held = []
+                self._client.hold_request(True)
+            self._held.append(data)
+            return
+        if self._request_transforms:
+            data = _feed(self._request_transforms, data)
+        if data:
+            connection.write(chunk(data) if self._request_framing is CHUNKED else data)
+
+    def request_ended(self, trailers: FieldSection) -> None:
+        """The client's request is complete."""
+        if self.stage is Stage.ENDED:
+            return
+        connection = self._connection
+        if connection is None:
+            if self._held is None:
+                self._held = []
+            self._held.append(trailers)
+            return
+        if self._request_transforms:
+            data = _finish(self._request_transforms)
+            if data:
+                connection.write(chunk(data))
+        connection.finish(last_chunk(trailers) if self._request_framing is CHUNKED else b"")
+
+    def client_lost(self) -> None:
+        """The client is gone: end at once what is done for it."""
+        if self.stage is Stage.ENDED:
+            return
+        self.exchange.detail = self.exchange.detail or "the client closed the connection"
+        self._leave_upstream()
+        self._finish()
+
+    def pause_upstream(self) -> None:
+        """The client does not take more for now."""
+        if self._connection is not None and self.stage is Stage.RESPONDING:
+            self._connection.pause()
+
+    def resume_upstream(self) -> None:
+        """The client takes more again."""
+        if self._connection is not None and self.stage is Stage.RESPONDING:
+            self._connection.resume()
+
+    def fail(self, error: ProxykitError) -> None:
+        """End the exchange with an error: as an answer, or by cutting the response short."""
+        if self.stage is Stage.ENDED:
+            return
+        exchange = self.exchange
+        exchange.error_type = error.error_type
+        exchange.detail = str(error)
+        self._leave_upstream()
+        if self.stage is Stage.RESPONDING:
+            self._finish()
+            self._client.abort_response()
+        else:
+            self.answer(error_answer(error, exchange, exchange.pipeline.rules.pseudonym.decode()))
+
+    # --- upstream.ResponseTaker ---------------------------------------------------------------
+
+    def interim_received(self, response: Response) -> None:
+        """Pass an interim response on (RFC 9110 section 15.2), unless the client is too old."""
+        if self.exchange.request.version:
+            fields = self.exchange.pipeline.rules.response_fields(response, content_length=False)
+            self._client.send_interim(
+                status_line(response.status, response.reason) + fields + b"\r\n"
+            )
+
+    def response_received(self, response: Response) -> None:
+        """Take the final response's head."""
+        exchange = self.exchange
+        exchange.responded = monotonic()
+        if self._chain.response:
+            # Content must not overtake filters that wait.
+            self._filter_response(response, 0)
+        else:
+            self._respond(response)
+
+    def _filter_response(self, response: Response, index: int) -> None:
+        steps = self._chain.response
+        try:
+            while index < len(steps):
+                result = steps[index](self.exchange, response)
+                index += 1
+                if result is None:
+                    continue
+                if isinstance(result, Response):
+                    response = self._replace(response, result)
+                    continue
+                self._hold_response()
+                position, waiting_for = index, response
+                self._wait(
+                    result, lambda value: self._response_filtered(waiting_for, value, position)
+                )
+                return
+        except Exception as error:
+            self._raised(error, self.exchange)
+            return
+        self._respond(response)
+
+    def _hold_response(self) -> None:
+        """Take no content from upstream while a filter waits."""
+        if self._connection is not None:
+            self._connection.hold()
+
+    def _response_filtered(
+        self, response: Response, result: Response | None, index: int
+    ) -> None:
+        if result is not None:
+            response = self._replace(response, result)
+        connection = self._connection
+        self._filter_response(response, index)
+        if connection is not None and self._connection is connection:
+            connection.unhold()
+
+    def _replace(self, old: Response, new: Response) -> Response:
+        """Put another response in the place of upstream's, of which the rest is not wanted."""
+        if new is not old and self._connection is not None:
+            self._leave_upstream()
+        return new
+
+    def _respond(self, response: Response) -> None:
+        """Send a response's head on; its content follows, unless the proxy made it."""
+        exchange = self.exchange
+        if self._connection is None:
+            self._send_own(response)
+            return
+        exchange.response = response
+        exchange.status = response.status
+        self.stage = Stage.RESPONDING
+        framing: Framing = response.framing
+        if self._chain.response_body and type(framing) is not NoContent:
+            self._response_transforms = _transforms(self._chain.response_body, exchange, response)
+            if self._response_transforms:
+                framing = CHUNKED
+        fields = exchange.pipeline.rules.response_fields(
+            response, content_length=self._response_transforms is None
+        )
+        self._client.send_response(response, fields, framing)
+
+    def content_received(self, data: bytes) -> None:
+        """Pass content of the response on."""
+        if self._response_transforms:
+            data = _feed(self._response_transforms, data)
+            if not data:
+                return
+        self.exchange.sent_bytes += len(data)
+        self._client.send_content(data)
+
+    def response_ended(self, trailers: FieldSection) -> None:
+        """The response is complete, and the connection is back in its pool."""
+        self._connection = None
+        if self._response_transforms:
+            data = _finish(self._response_transforms)
+            if data:
+                self.exchange.sent_bytes += len(data)
+                self._client.send_content(data)
+        self._finish()
+        self._client.end_response(trailers)
+
+    def response_failed(self, error: ProxykitError, *, untouched: bool) -> None:
+        """There will be no more of the response; ask again where that is safe."""
+        self._connection = None
+        exchange = self.exchange
+        request = exchange.request
+        if (
+            untouched
+            and self._retries > 0
+            and request.method in _IDEMPOTENT
+            and isinstance(self._request_framing, NoContent)
+            and self._server is not None
+        ):
+            self._retries -= 1
+            self.stage = Stage.CONNECTING
+            self._server.acquire(self, fresh=True)
+            return
+        self.fail(error)
+
+    def tunnel_offered(self, response: Response, data: bytes) -> None:
+        """Join the two connections: the server switched protocols, as the client asked."""
+        connection = self._connection
+        section = self.exchange.request.section
+        if connection is None or not _upgrade_lines(section):
+            self.fail(BadResponse("the server switched protocols without being asked"))
+            return
+        exchange = self.exchange
+        exchange.responded = monotonic()
+        exchange.status = response.status
+        fields = exchange.pipeline.rules.response_fields(response, content_length=False)
+        upgrade = response.section.values.get(b"upgrade", b"")
+        head = b"%s%sConnection: Upgrade\r\nUpgrade: %s\r\n\r\n" % (
+            status_line(response.status, response.reason),
+            fields,
+            upgrade,
+        )
+        self._client.start_tunnel(head, connection, data)
+
+    def flush(self) -> None:
+        """All that one read of the upstream connection brought was handed over."""
+        self._client.flush()
+
+    def pause_sending(self) -> None:
+        """The server does not take more for now."""
+        self._client.hold_request(True)
+
+    def resume_sending(self) -> None:
+        """The server takes more again."""
+        self._client.hold_request(False)
+
+    def refuse(self, response: Response) -> None:
+        """Answer what could not be read: no filter has a say in that."""
+        self._chain = EMPTY_CHAIN
+        self._respond(response)
+
+    # --- answers and the end ------------------------------------------------------------------
+
+    def answer(self, response: Response) -> None:
+        """Answer with a response that was made here; it too passes the response filters."""
+        self._leave_upstream()
+        if self._chain.response:
+            self._filter_response(response, 0)
+        else:
+            self._respond(response)
+
+    def _send_own(self, response: Response) -> None:
+        exchange = self.exchange
+        exchange.response = response
+        exchange.status = response.status
+        body = response.body
+        framing: Framing = Length(len(body)) if body else response.framing
+        fields = exchange.pipeline.rules.response_fields(response, content_length=False)
+        if response.status not in (204, 304):
+            fields += b"Content-Length: %d\r\n" % len(body)
+        self.stage = Stage.RESPONDING
+        without_content = exchange.request.method == b"HEAD" or not body
+        self._client.send_response(response, fields, framing)
+        if not without_content:
+            exchange.sent_bytes += len(body)
+            self._client.send_content(body)
+        self._finish()
+        self._client.end_response(EMPTY_SECTION)
+
+    def _raised(
+        self, error: BaseException, exchange: Exchange, failure: Failure | None = None
+    ) -> None:
+        """Answer for an exception that a filter, a router or a balancer raised."""
+        if not isinstance(error, ProxykitError):
+            _log.failure(
+                "exchange {id} failed inside the proxy", failure or Failure(error), id=exchange.id
+            )
+            error = ProxykitError("the proxy failed inside; its log says how")
+        # The response filters may be what failed: the answer goes out without them.
+        self._chain = EMPTY_CHAIN
+        self.fail(error)
+
+    def _leave_upstream(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.abandon()
+        elif self.stage is Stage.CONNECTING and self._server is not None:
+            self._server.cancel(self)
+
+    def _finish(self) -> None:
+        """Hand the record to the observers, once."""
+        if self.stage is Stage.ENDED:
+            return
+        self.stage = Stage.ENDED
+        exchange = self.exchange
+        observers = exchange.pipeline.observers
+        if self._chain.observers:
+            observers += self._chain.observers
+        if observers:
+            record = exchange.record(monotonic())
+            for finished in observers:
+                try:
+                    finished(record)
+                except Exception:
+                    _log.failure("an observer failed")
+
+    def tunnel_ended(self, received: int, sent: int, reason: str) -> None:
+        """The tunnel that this exchange became is closed."""
+        exchange = self.exchange
+        exchange.tunnel = True
+        exchange.received_bytes += received
+        exchange.sent_bytes += sent
+        if reason != "closed":
+            exchange.detail = f"tunnel ended: {reason}"
+        self._finish()
+
+
+async def _await(waitable: Awaitable[Any]) -> Any:
+    return await waitable
+
+
+def _upgrade_lines(section: FieldSection) -> bytes:
+    """Write the fields of an Upgrade (RFC 9110 section 7.8), ``b""`` when none is asked for."""
+    if b"upgrade" not in section.options:
+        return b""
+    protocols = section.values.get(b"upgrade")
+    # h2c would put HTTP/2 where this proxy cannot see it any more: requests would pass it unseen.
+    if not protocols or b"h2c" in protocols.lower():
+        return b""
+    return b"Connection: Upgrade\r\nUpgrade: %s\r\n" % protocols
+
+
+def _strip_prefix(exchange: Exchange, prefix: bytes) -> None:
+    target = exchange.request.origin_target
+    if target.startswith(prefix):
+        rest = target[len(prefix) :]
+        exchange.request.origin_target = rest if rest.startswith(b"/") else b"/" + rest
+
+
+def _transforms(steps: tuple[Callable[..., Any], ...], *arguments: Any) -> list[Any] | None:
+    found = [transform for step in steps if (transform := step(*arguments)) is not None]
+    return found or None
+
+
+def _feed(transforms: list[Any], data: bytes) -> bytes:
+    for transform in transforms:
+        if not data:
+            break
+        data = transform.feed(data)
+    return data
+
+
+def _finish(transforms: list[Any]) -> bytes:
+    data = b""
+    for transform in transforms:
+        data = (transform.feed(data) if data else b"") + transform.finish()
+    return data
+

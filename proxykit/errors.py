@@ -1,0 +1,177 @@
+"""Everything that can go wrong with an exchange, each with the answer that it deserves.
+
+One small hierarchy: whoever meets a fault raises it, and the engine alone turns it into a status,
+a ``Proxy-Status`` error type (RFC 9209 section 2.3) and a sentence in the log.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ProxykitError(Exception):
+    """A fault in an exchange.
+
+    The message is one sentence for the log and the error page: it says what was wrong and never
+    holds a secret.
+
+    :cvar status: the status code to answer with.
+    :cvar error_type: the ``error`` parameter of Proxy-Status.
+    :cvar closes: whether the client's connection cannot be used after this fault.
+    """
+
+    status: ClassVar[int] = 500
+    error_type: ClassVar[str] = "proxy_internal_error"
+    closes: ClassVar[bool] = False
+
+
+class ConfigurationError(ProxykitError):
+    """What an operator asked for cannot be done."""
+
+    error_type = "proxy_configuration_error"
+
+
+# --- faults of the client -------------------------------------------------------------------
+
+
+class BadRequest(ProxykitError):
+    """The request breaks the grammar, or two programs could read it in two ways."""
+
+    status = 400
+    error_type = "http_request_error"
+    closes = True
+
+
+class VersionNotSupported(BadRequest):
+    """The request is of a major version that is not spoken here (RFC 9110 section 15.6.6)."""
+
+    status = 505
+
+
+class TargetTooLong(BadRequest):
+    """The request line is over its limit (RFC 9112 section 3)."""
+
+    status = 414
+
+
+class HeadTooLarge(BadRequest):
+    """The head, or the number of its fields, is over its limit (RFC 6585 section 5)."""
+
+    status = 431
+
+
+class BodyTooLarge(BadRequest):
+    """The request's content is over its limit (RFC 9110 section 15.5.14)."""
+
+    status = 413
+
+
+class ClientTooSlow(BadRequest):
+    """The client did not send its request in time (RFC 9110 section 15.5.9)."""
+
+    status = 408
+
+
+class WrongListener(BadRequest):
+    """A well-formed request that this kind of listener does not serve."""
+
+    closes = False
+
+
+class Denied(ProxykitError):
+    """The policy does not allow this exchange."""
+
+    status = 403
+    error_type = "http_request_denied"
+
+
+class DestinationProhibited(Denied):
+    """The destination resolved to an address that may not be reached."""
+
+    error_type = "destination_ip_prohibited"
+
+
+class NoRoute(ProxykitError):
+    """No route takes this request."""
+
+    status = 404
+    error_type = "destination_not_found"
+
+
+class LoopDetected(ProxykitError):
+    """The request has been here before: our own name stands in its Via."""
+
+    status = 508
+    error_type = "proxy_loop_detected"
+
+
+# --- faults on the way to the origin --------------------------------------------------------
+
+
+class UpstreamError(ProxykitError):
+    """The next server could not be reached, or what it answered cannot be used."""
+
+    status = 502
+    error_type = "destination_unavailable"
+
+
+class NameNotResolved(UpstreamError):
+    """The destination's name has no usable address."""
+
+    error_type = "dns_error"
+
+
+class ConnectionRefused(UpstreamError):
+    """The next server refused the connection or could not be reached."""
+
+    error_type = "connection_refused"
+
+
+class CertificateNotTrusted(UpstreamError):
+    """The next server's certificate was not verified."""
+
+    error_type = "tls_certificate_error"
+
+
+class TlsFailed(UpstreamError):
+    """The TLS handshake with the next server failed."""
+
+    error_type = "tls_protocol_error"
+
+
+class BadResponse(UpstreamError):
+    """The response breaks the grammar or its framing is ambiguous."""
+
+    error_type = "http_protocol_error"
+
+
+class ResponseIncomplete(UpstreamError):
+    """The connection ended before the response did."""
+
+    error_type = "http_response_incomplete"
+
+
+class ConnectTimeout(UpstreamError):
+    """The connection was not established in time."""
+
+    status = 504
+    error_type = "connection_timeout"
+
+
+class ResponseTimeout(UpstreamError):
+    """The response did not begin, or did not go on, in time."""
+
+    status = 504
+    error_type = "http_response_timeout"
+
+
+class Unavailable(UpstreamError):
+    """There is no usable server, or no room in its queue, or the proxy is shutting down."""
+
+    status = 503
+
+
+class QueueFull(Unavailable):
+    """Every connection to the server is taken and so is every place in the queue."""
+
+    error_type = "connection_limit_reached"

@@ -1,0 +1,53 @@
+"""Which addresses a forward proxy may connect to."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from ..errors import DestinationProhibited
+from ..upstream.resolution import Addresses
+
+# Networks that `ipaddress` does not count as private and that lead inside all the same.
+_INSIDE = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        "100.64.0.0/10",  # RFC 6598: a carrier's inside
+        "64:ff9b::/96",  # RFC 6052: IPv4 addresses, private ones too, through NAT64
+        "64:ff9b:1::/48",  # RFC 8215
+        "2002::/16",  # RFC 3056: 6to4, the same
+        "2001::/32",  # RFC 4380: Teredo, the same
+    )
+)
+
+
+def is_private(address: str) -> bool:
+    """Say whether an address is of this machine, of a private network, or none to connect to.
+
+    An IPv6 address that maps an IPv4 address is judged by that.
+    """
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    mapped = getattr(parsed, "ipv4_mapped", None)
+    if mapped is not None:
+        parsed = mapped
+    return (
+        not parsed.is_global
+        or parsed.is_multicast
+        or parsed.is_reserved
+        or any(parsed in network for network in _INSIDE if network.version == parsed.version)
+    )
+
+
+def public_only(host: str, addresses: Addresses) -> Addresses:
+    """Leave out addresses that may not be reached.
+
+    It is the resolved addresses that are judged, and the connection goes to what is left and
+    nowhere else: a name that resolves to something else a moment later gains nothing.
+
+    :raises DestinationProhibited: when none is left.
+    """
+    allowed = tuple(address for address in addresses if not is_private(address))
+    if not allowed:
+        raise DestinationProhibited(
+            f"{host} is a loopback, private or link-local destination, which is not allowed here"
+        )
+    return allowed

@@ -1,0 +1,1 @@
+"""HTTP messages as values: fields, targets, requests, responses. Knows no sockets."""

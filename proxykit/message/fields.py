@@ -1,0 +1,176 @@
+"""Fields of a message (RFC 9110 section 5): as they were read, and as a plug-in changes them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+Field = tuple[bytes, bytes]
+
+TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
+"""One character of a token (RFC 9110 section 5.6.2), as a regular expression's class."""
+
+_NAME = re.compile(TOKEN + rb"+\Z")
+# Field values may hold visible characters, obs-text, and spaces and tabs that are not at an end.
+_VALUE = re.compile(rb"(?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?\Z")
+
+HOP_BY_HOP = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-connection",  # never a standard; clients of old proxies send it
+        b"te",
+        b"transfer-encoding",
+        b"upgrade",
+        # RFC 9110 section 11.7: meant for the first proxy on the way, which is this one.
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-authentication-info",
+    }
+)
+"""Fields that concern one connection only (RFC 9110 section 7.6.1), in lower case."""
+
+
+def connection_options(value: bytes | None) -> frozenset[bytes]:
+    """Give the options of a Connection field (RFC 9110 section 7.6.1), in lower case.
+
+    :param value: the field's combined value, or ``None`` when there is none.
+    """
+    if not value:
+        return frozenset()
+    return frozenset(option.strip(b" \t") for option in value.lower().split(b",")) - {b""}
+
+
+class FieldSection:
+    """The fields of one message as they were read: checked, in order, never changed.
+
+    Sections are remembered by the reader and shared by messages that repeat them, so whoever
+    computes something from a section alone may keep it in ``notes``.
+
+    :ivar fields: the pairs of name and value, as received but for white space around values.
+    :ivar values: the combined value (RFC 9110 section 5.3) of each name in lower case.
+    :ivar options: the options of the Connection field, in lower case.
+    :ivar rendering: the last rendering made of this section, see ``http1.writer.Rendering``.
+    """
+
+    __slots__ = ("fields", "options", "rendering", "values")
+
+    def __init__(self, fields: tuple[Field, ...]) -> None:
+        """Index the fields.
+
+        :param fields: pairs that are known to be valid.
+        """
+        self.fields = fields
+        values: dict[bytes, bytes] = {}
+        for name, value in fields:
+            key = name.lower()
+            if key in values:
+                values[key] += b", " + value
+            else:
+                values[key] = value
+        self.values = values
+        self.options = connection_options(values.get(b"connection"))
+        self.rendering: tuple[object, bytes] | None = None
+
+    def get(self, name: bytes) -> bytes | None:
+        """Give the combined value of a field.
+
+        :param name: in lower case.
+        """
+        return self.values.get(name)
+
+    def __repr__(self) -> str:
+        return f"<FieldSection {len(self.fields)} fields>"
+
+
+EMPTY_SECTION = FieldSection(())
+
+
+class Headers:
+    """The header fields of a message as plug-ins see and change them.
+
+    Order, case and repetition are kept; names are looked up without regard to case. Nothing that
+    is not a valid field can be put in, so nothing that is put in can split a message.
+    """
+
+    __slots__ = ("_fields",)
+
+    def __init__(self, fields: Iterable[Field] = ()) -> None:
+        """Take fields.
+
+        :param fields: pairs of name and value; each is checked.
+        :raises ValueError: when one is no valid field.
+        """
+        self._fields = [checked_field(name, value) for name, value in fields]
+
+    @classmethod
+    def of(cls, section: FieldSection) -> Headers:
+        """Make a copy that can be changed of a section that was read."""
+        headers = cls()
+        headers._fields = list(section.fields)
+        return headers
+
+    def get(self, name: bytes, default: bytes | None = None) -> bytes | None:
+        """Give the combined value (RFC 9110 section 5.3) of a field.
+
+        :param name: in any case.
+        :param default: what to give when there is no such field.
+        """
+        values = self.get_all(name)
+        return b", ".join(values) if values else default
+
+    def get_all(self, name: bytes) -> list[bytes]:
+        """Give the values of every field of a name, in order."""
+        key = name.lower()
+        return [value for each, value in self._fields if each.lower() == key]
+
+    def set(self, name: bytes, value: bytes) -> None:
+        """Put one field in the place of all of that name.
+
+        :raises ValueError: when that is no valid field.
+        """
+        field = checked_field(name, value)
+        self.remove(name)
+        self._fields.append(field)
+
+    def add(self, name: bytes, value: bytes) -> None:
+        """Add a field behind those that are there.
+
+        :raises ValueError: when that is no valid field.
+        """
+        self._fields.append(checked_field(name, value))
+
+    def remove(self, name: bytes) -> None:
+        """Take away every field of a name; none is fine."""
+        key = name.lower()
+        self._fields = [field for field in self._fields if field[0].lower() != key]
+
+    def section(self) -> FieldSection:
+        """Give what is in here now as a section."""
+        return FieldSection(tuple(self._fields))
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, bytes) and bool(self.get_all(name))
+
+    def __iter__(self) -> Iterator[Field]:
+        return iter(self._fields)
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+    def __repr__(self) -> str:
+        return f"<Headers {len(self._fields)} fields>"
+
+
+def checked_field(name: bytes, value: bytes) -> Field:
+    """Check a field that is about to be written.
+
+    :returns: the pair.
+    :raises ValueError: when the name is no token or the value holds what no value may
+        (RFC 9110 section 5.5): CR, LF and NUL above all.
+    """
+    if not _NAME.match(name):
+        raise ValueError(f"{name!r} is not a field name")
+    if not _VALUE.match(value):
+        raise ValueError(f"the value of {name.decode('ascii')} is not a field value")
+    return name, value

@@ -1,0 +1,1 @@
+"""What lies between the operating system and HTTP: the reactor, transports, TLS, tunnels."""

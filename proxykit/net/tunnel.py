@@ -1,0 +1,118 @@
+"""Two transports joined: what CONNECT, Upgrade and SOCKS end in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+from twisted.internet.interfaces import ISSLTransport
+
+from .sweeper import NEVER, Sweeper
+
+
+class Tunnel:
+    """Carries bytes both ways between two transports until both ways have ended.
+
+    Half-close is kept: when one side ends its way, the other side is told and may go on with its
+    own. Whoever is slower holds back the faster, for each transport is the other's producer.
+
+    :ivar from_client_bytes: what the client has sent so far.
+    :ivar from_upstream_bytes: what the other side has sent so far.
+    :ivar reason: why it ended: ``"closed"``, ``"idle"``, ``"client lost"``, ``"upstream lost"``.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        upstream: Any,
+        sweeper: Sweeper,
+        idle_seconds: float,
+        ended: Callable[[Tunnel], None],
+    ) -> None:
+        """Join two transports; neither may have a producer registered.
+
+        :param client: the client's transport.
+        :param upstream: the other side's transport.
+        :param idle_seconds: how long neither side may send anything.
+        :param ended: called once, when both transports are on their way to be closed.
+        """
+        self._client = client
+        self._upstream = upstream
+        self._sweeper = sweeper
+        self._idle_seconds = idle_seconds
+        self._ended: Callable[[Tunnel], None] | None = ended
+        self._client_done = self._upstream_done = False
+        self.from_client_bytes = 0
+        self.from_upstream_bytes = 0
+        self.reason = ""
+        self.deadline = monotonic() + idle_seconds
+        sweeper.add(self)
+        client.registerProducer(upstream, True)
+        upstream.registerProducer(client, True)
+
+    def client_received(self, data: bytes) -> None:
+        """Take what the client sent."""
+        self.from_client_bytes += len(data)
+        self.deadline = monotonic() + self._idle_seconds
+        self._upstream.write(data)
+
+    def upstream_received(self, data: bytes) -> None:
+        """Take what the other side sent."""
+        self.from_upstream_bytes += len(data)
+        self.deadline = monotonic() + self._idle_seconds
+        self._client.write(data)
+
+    def client_ended(self) -> None:
+        """The client will send no more."""
+        self._client_done = True
+        self._pass_end(self._upstream)
+
+    def upstream_ended(self) -> None:
+        """The other side will send no more."""
+        self._upstream_done = True
+        self._pass_end(self._client)
+
+    def client_lost(self) -> None:
+        """The client's connection is gone."""
+        self._end("closed" if self._upstream_done else "client lost")
+
+    def upstream_lost(self) -> None:
+        """The other connection is gone."""
+        self._end("closed" if self._client_done else "upstream lost")
+
+    def deadline_passed(self) -> None:
+        """Called by the sweeper."""
+        self._end("idle")
+
+    def close(self, reason: str) -> None:
+        """End both ways now.
+
+        :param reason: for the log.
+        """
+        self._end(reason)
+
+    def _pass_end(self, transport: Any) -> None:
+        if self._client_done and self._upstream_done:
+            self._end("closed")
+        elif ISSLTransport.providedBy(transport):
+            # TLS under Twisted cannot close one direction, and closing TCP's under it would be
+            # seen as an attack; so the end of one way ends both.
+            self._end("closed")
+        else:
+            transport.loseWriteConnection()
+
+    def _end(self, reason: str) -> None:
+        ended = self._ended
+        if ended is None:
+            return
+        self._ended = None
+        self.reason = reason
+        self.deadline = NEVER
+        self._sweeper.discard(self)
+        for transport in (self._client, self._upstream):
+            transport.unregisterProducer()
+            transport.loseConnection()
+            # A transport that was held back must read again, or it will not see its peer's end.
+            transport.resumeProducing()
+        ended(self)

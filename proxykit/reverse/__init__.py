@@ -1,0 +1,1 @@
+"""What only a reverse proxy has: routes, pools, and a pool as a resource of twisted.web."""

@@ -1,0 +1,199 @@
+"""A server that exchanges are sent to, with its pool of connections."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, Protocol
+
+from attrs import define, frozen
+from twisted.internet.interfaces import IDelayedCall
+from twisted.python.failure import Failure
+
+from ..errors import ProxykitError, QueueFull
+from ..http1.limits import HeadLimits
+from ..net.sweeper import Sweeper
+from .connection import UpstreamConnection
+from .connector import Connector
+from .failures import upstream_error
+
+
+class ConnectionTaker(Protocol):
+    """Who asked for a connection."""
+
+    def connection_ready(self, connection: UpstreamConnection) -> None:
+        """Here it is."""
+
+    def connection_failed(self, error: ProxykitError) -> None:
+        """There will be none."""
+
+
+@frozen(slots=True)
+class PoolLimits:
+    """What one server may be asked for; times in seconds.
+
+    :ivar connections: at most so many at a time.
+    :ivar queue: at most so many exchanges wait for one.
+    :ivar queue_seconds: and each so long.
+    :ivar response_seconds: how long a server may send nothing while it is its turn.
+    :ivar idle_seconds: how long an idle connection is kept.
+    """
+
+    connections: int = 100
+    queue: int = 1000
+    queue_seconds: float = 5.0
+    response_seconds: float = 30.0
+    idle_seconds: float = 60.0
+
+
+@define(slots=True, eq=False)
+class _Waiting:
+    taker: ConnectionTaker
+    timer: IDelayedCall | None = None
+
+
+class Server:
+    """One server and its connections: idle ones, active ones, and who waits for one.
+
+    :ivar name: ``host:port`` or the socket's path, for logs and records.
+    :ivar weight: its share in its pool.
+    :ivar host: what Host says, in bytes; ``None`` when the client's is kept.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        connector: Connector,
+        limits: PoolLimits,
+        reactor: Any,
+        sweeper: Sweeper,
+        head_limits: HeadLimits | None = None,
+        weight: int = 1,
+        host: bytes | None = None,
+    ) -> None:
+        """Make a server without connections."""
+        self.name = name
+        self.weight = weight
+        self.host = host
+        self.connector = connector
+        self.head_limits = head_limits or HeadLimits()
+        self.response_seconds = limits.response_seconds
+        self.idle_seconds = limits.idle_seconds
+        self._limits = limits
+        self._reactor = reactor
+        self._sweeper = sweeper
+        self._idle: list[UpstreamConnection] = []
+        self._open = 0  # idle and active ones
+        self._connecting = 0
+        self._waiting: deque[_Waiting] = deque()
+        self._retired = False
+
+    def __repr__(self) -> str:
+        idle = len(self._idle)
+        return (
+            f"<Server {self.name} {idle} idle {self._open - idle} busy "
+            f"{self._connecting} connecting {len(self._waiting)} waiting>"
+        )
+
+    @property
+    def is_unused(self) -> bool:
+        """Whether it has no connection and nobody waits for one."""
+        return not (self._open or self._connecting or self._waiting)
+
+    def acquire(self, taker: ConnectionTaker, *, fresh: bool = False) -> None:
+        """Ask for a connection; the taker is called at once when one is idle.
+
+        :param fresh: one that has not served before.
+        """
+        if self._idle and not fresh:
+            # The one used last: the others may then grow old and be closed.
+            taker.connection_ready(self._idle.pop())
+            return
+        if len(self._waiting) - self._connecting >= self._limits.queue:
+            taker.connection_failed(QueueFull(f"the queue for {self.name} is full"))
+            return
+        if fresh and self._idle and self._open >= self._limits.connections:
+            self._idle.pop().abandon()
+        waiting = _Waiting(taker)
+        self._waiting.append(waiting)
+        if self._open + self._connecting < self._limits.connections:
+            self._connect()
+        else:
+            waiting.timer = self._reactor.callLater(
+                self._limits.queue_seconds, self._waited_long, waiting
+            )
+
+    def cancel(self, taker: ConnectionTaker) -> None:
+        """Forget a taker that waits; a connection that was begun for it is kept."""
+        for waiting in self._waiting:
+            if waiting.taker is taker:
+                self._waiting.remove(waiting)
+                _stop(waiting)
+                return
+
+    def retire(self) -> None:
+        """Close what is idle, and each other connection after its exchange."""
+        self._retired = True
+        for connection in self._idle[:]:
+            connection.abandon()
+
+    # --- called by connections ----------------------------------------------------------------
+
+    def released(self, connection: UpstreamConnection) -> None:
+        """See ``connection.Owner``."""
+        if self._retired:
+            connection.abandon()
+        elif self._waiting:
+            waiting = self._waiting.popleft()
+            _stop(waiting)
+            waiting.taker.connection_ready(connection)
+        else:
+            self._idle.append(connection)
+
+    def lost(self, connection: UpstreamConnection) -> None:
+        """See ``connection.Owner``."""
+        self._sweeper.discard(connection)
+        self._open -= 1
+        if connection in self._idle:
+            self._idle.remove(connection)
+        self._connect_for_waiting()
+
+    # --- connecting ---------------------------------------------------------------------------
+
+    def _connect(self) -> None:
+        self._connecting += 1
+        connecting = self.connector.connect(lambda: UpstreamConnection(self))
+        connecting.addCallbacks(self._connected, self._not_connected)
+
+    def _connected(self, connection: UpstreamConnection) -> None:
+        self._connecting -= 1
+        self._open += 1
+        self._sweeper.add(connection)
+        self.released(connection)
+
+    def _not_connected(self, failure: Failure) -> None:
+        self._connecting -= 1
+        if self._waiting:
+            waiting = self._waiting.popleft()
+            _stop(waiting)
+            waiting.taker.connection_failed(upstream_error(failure, self.name))
+        self._connect_for_waiting()
+
+    def _connect_for_waiting(self) -> None:
+        if (
+            len(self._waiting) > self._connecting
+            and self._open + self._connecting < self._limits.connections
+        ):
+            self._connect()
+
+    def _waited_long(self, waiting: _Waiting) -> None:
+        waiting.timer = None
+        self._waiting.remove(waiting)
+        waiting.taker.connection_failed(
+            QueueFull(f"no connection to {self.name} became free in time")
+        )
+
+
+def _stop(waiting: _Waiting) -> None:
+    if waiting.timer is not None:
+        waiting.timer.cancel()
+        waiting.timer = None

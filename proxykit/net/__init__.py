@@ -1,1 +1,1 @@
-"""What lies between the operating system and HTTP: the reactor, transports, TLS, tunnels."""
+"""Transports and what is under them: the reactor, TLS, tunnels, time-outs. No HTTP policy."""

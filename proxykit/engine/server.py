@@ -194,7 +194,7 @@ class ServerProtocol(Protocol):
             if self.state is not State.HEAD:
                 self.state = State.HEAD
                 self.deadline = monotonic() + times.head
-        elif self._served:
+        elif self.state is State.EXCHANGE:
             self.state = State.IDLE
             if self._listener.draining:
                 self._close()
@@ -390,7 +390,6 @@ class ServerProtocol(Protocol):
         if not self._persistent:
             self._linger()
             return
-        self.state = State.IDLE
         self._let_go(_Hold.PIPELINED | _Hold.UPSTREAM)
         if self._advancing:
             return
@@ -502,7 +501,7 @@ class ServerProtocol(Protocol):
         if self._relay is not None:
             self._relay.resume_upstream()
         elif self.state is State.IDLE:
-            self._wait_for_head()
+            self.deadline = monotonic() + self._pipeline.times.idle
 
     def stopProducing(self) -> None:
         """The connection is being lost; ``connectionLost`` does what there is to do."""

@@ -139,7 +139,7 @@ class RequestReader(_Reader):
         if not buffer:
             return None
         if buffer[0] == 0x0D:
-            buffer = self._skip_empty_line()
+            buffer = self._skip_empty_lines()
             if not buffer:
                 return None
         end = self._head_end(HeadTooLarge)
@@ -165,13 +165,14 @@ class RequestReader(_Reader):
         self._content = _content_reader(framing, BadRequest)
         return Request(method, target, version, section, framing)
 
-    def _skip_empty_line(self) -> bytes:
-        """Skip one empty line before a request (RFC 9112 section 2.2)."""
-        if self._buffer.startswith(b"\r\n"):
-            self._buffer = self._buffer[2:]
-        elif len(self._buffer) == 1:
-            return b""
-        return self._buffer
+    def _skip_empty_lines(self) -> bytes:
+        """Skip empty lines before a request (RFC 9112 section 2.2); give what is behind them."""
+        buffer = self._buffer
+        position = 0
+        while buffer.startswith(b"\r\n", position):
+            position += 2
+        self._buffer = buffer = buffer[position:]
+        return b"" if buffer == b"\r" else buffer
 
     def _incomplete_line(self, buffer: bytes) -> None:
         """Wait for the rest of a request line, if it can still become one."""

@@ -1,0 +1,209 @@
+"""The service that twistd runs: listens, reloads, drains."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import sdnotify
+from attrs import define
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import IListeningPort
+from twisted.logger import Logger
+from twisted.protocols.tls import TLSMemoryBIOFactory
+
+from ..config.load import ConfigurationErrors
+from ..config.models import Configuration
+from ..engine.listener import Listener
+from ..errors import ConfigurationError
+from ..observe.access_log import AccessLog
+from .build import Environment, ListenerPlan, Plan, compile_plan
+
+_log = Logger()
+
+
+@define(slots=True, eq=False)
+class _Open:
+    """A listener that is open."""
+
+    plan: ListenerPlan
+    listener: Listener
+    port: IListeningPort
+    tls: TLSMemoryBIOFactory | None
+
+
+class ProxyService(Service):
+    """Runs a configuration until it is stopped, and another when it is told to reload."""
+
+    def __init__(
+        self, configuration: Configuration, reactor: Any, reread: Callable[[], Configuration] | None
+    ) -> None:
+        """Make a service that does nothing yet.
+
+        :param reread: reads the configuration again, ``None`` when it came from options.
+        :raises ConfigurationError: when the configuration cannot be built.
+        """
+        self._configuration = configuration
+        self._reactor = reactor
+        self._reread = reread
+        self._environment = Environment.of(reactor)
+        self._access_log = self._make_log(configuration)
+        self._plan = self._compile(configuration, self._access_log)
+        self._open: dict[str, _Open] = {}
+        self._notifier = sdnotify.SystemdNotifier()
+
+    # --- starting and stopping ----------------------------------------------------------------
+
+    def privilegedStartService(self) -> None:
+        """Open the listening sockets, before privileges are shed."""
+        super().privilegedStartService()
+        for plan in self._plan.listeners.values():
+            self._listen(plan).addErrback(self._cannot_start, plan)
+
+    def startService(self) -> None:
+        """Begin to serve."""
+        super().startService()
+        self._environment.sweeper.start()
+        self._access_log.start()
+        install = getattr(self._reactor, "callWhenRunning", None)
+        if install is not None:
+            install(self._running)
+
+    def _running(self) -> None:
+        signal.signal(signal.SIGHUP, self._on_signal(self.reload))
+        signal.signal(signal.SIGUSR1, self._on_signal(self.reopen_logs))
+        self._notifier.notify("READY=1")
+
+    def _on_signal(self, call: Callable[[], None]) -> Callable[[int, Any], None]:
+        return lambda number, frame: self._reactor.callFromThread(call)
+
+    def stopService(self) -> Deferred[Any]:
+        """Accept nothing more, finish what is in flight within the grace, then close the rest."""
+        super().stopService()
+        self._notifier.notify("STOPPING=1")
+        grace = self._configuration.process.grace
+        _log.info("stopping: {count} listeners drain", count=len(self._open))
+        drained = DeferredList([self._stop_listening(each) for each in self._open.values()])
+        timer = self._reactor.callLater(grace, self._grace_is_over)
+
+        def finish(result: Any) -> None:
+            if timer.active():
+                timer.cancel()
+            self._plan.retire()
+            self._environment.sweeper.stop()
+            self._access_log.stop()
+
+        return drained.addCallback(finish)
+
+    def _grace_is_over(self) -> None:
+        _log.warn("the grace is over: what is still in flight is cut")
+        for each in self._open.values():
+            each.listener.abort()
+
+    # --- reloading ----------------------------------------------------------------------------
+
+    def reload(self) -> None:
+        """Take over a changed configuration; a bad one changes nothing."""
+        if self._reread is None:
+            _log.info("there is no configuration file to reload")
+            return
+        self._notifier.notify("RELOADING=1")
+        try:
+            configuration = self._reread()
+            access_log = self._access_log
+            if configuration.log != self._configuration.log:
+                access_log = self._make_log(configuration)
+            plan = self._compile(configuration, access_log)
+        except (ConfigurationErrors, ConfigurationError) as error:
+            _log.error("the configuration is not reloaded: {error}", error=str(error))
+        else:
+            self._take_over(configuration, plan, access_log)
+            _log.info("the configuration was reloaded")
+        self._notifier.notify("READY=1")
+
+    def _take_over(
+        self, configuration: Configuration, plan: Plan, access_log: AccessLog
+    ) -> None:
+        old, self._plan = self._plan, plan
+        self._configuration = configuration
+        if access_log is not self._access_log:
+            access_log.start()
+            self._access_log.stop()
+            self._access_log = access_log
+        for endpoint, each in list(self._open.items()):
+            new = plan.listeners.get(endpoint)
+            if new is None or (new.tls is None) != (each.tls is None):
+                del self._open[endpoint]
+                self._stop_listening(each)
+            else:
+                self._replace(each, new)
+        for endpoint, new in plan.listeners.items():
+            if endpoint not in self._open:
+                self._listen(new).addErrback(self._cannot_listen, new)
+        old.retire()
+
+    def _replace(self, each: _Open, new: ListenerPlan) -> None:
+        """Put a new policy behind an open socket."""
+        each.plan = new
+        listener = each.listener
+        listener.pipeline = new.pipeline
+        listener.head_limits = new.head_limits
+        listener.limit(new.connections, new.connections_per_client)
+        if each.tls is not None:
+            each.tls._creatorInterface  # noqa: B018
+            fresh = TLSMemoryBIOFactory(new.tls, False, listener)
+            each.tls._connectionCreator = fresh._connectionCreator
+
+    def reopen_logs(self) -> None:
+        """Open the access log's file anew, after it was rotated."""
+        self._access_log.reopen()
+        _log.info("the access log was reopened")
+
+    # --- parts --------------------------------------------------------------------------------
+
+    def _make_log(self, configuration: Configuration) -> AccessLog:
+        path = configuration.log.access
+        if path != "-":
+            path = str(configuration.directory / path)
+        return AccessLog(path, configuration.log.format, self._reactor)
+
+    def _compile(self, configuration: Configuration, access_log: AccessLog) -> Plan:
+        return compile_plan(configuration, self._environment, (access_log.finished,))
+
+    def _listen(self, plan: ListenerPlan) -> Deferred[Any]:
+        listener = Listener(
+            plan.pipeline,
+            self._environment.sweeper,
+            plan.head_limits,
+            plan.connections,
+            plan.connections_per_client,
+        )
+        tls = None if plan.tls is None else TLSMemoryBIOFactory(plan.tls, False, listener)
+        endpoint = serverFromString(self._reactor, plan.endpoint)
+        listening = maybeDeferred(endpoint.listen, listener if tls is None else tls)
+
+        def opened(port: IListeningPort) -> None:
+            self._open[plan.endpoint] = _Open(plan, listener, port, tls)
+            _log.info(
+                "{name} listens on {address}", name=plan.pipeline.name, address=port.getHost()
+            )
+
+        return listening.addCallback(opened)
+
+    def _stop_listening(self, each: _Open) -> Deferred[Any]:
+        stopping = maybeDeferred(each.port.stopListening)
+        draining = each.listener.drain()
+        return DeferredList([stopping, draining])
+
+    def _cannot_listen(self, failure: Any, plan: ListenerPlan) -> None:
+        _log.error(
+            "cannot listen on {endpoint}: {error}", endpoint=plan.endpoint, error=failure.value
+        )
+
+    def _cannot_start(self, failure: Any, plan: ListenerPlan) -> None:
+        """Give up: a proxy that serves half of what it should is found out too late."""
+        self._cannot_listen(failure, plan)
+        self._reactor.callWhenRunning(self._reactor.stop)

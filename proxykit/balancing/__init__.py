@@ -1,1 +1,1 @@
-"""See docs/architecture.md."""
+"""Balancers: which server of a pool an exchange goes to."""

@@ -1,1 +1,1 @@
-"""See docs/architecture.md."""
+"""The configuration: its models, loading, all its errors at once, its JSON schema. Runs nothing."""

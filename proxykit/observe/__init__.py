@@ -1,1 +1,1 @@
-"""See docs/architecture.md."""
+"""What can be seen of what runs: access logs."""

@@ -1,0 +1,1 @@
+"""Shows Proxykit at work: embedded origins, two proxies under twistd, real clients."""

@@ -1,0 +1,257 @@
+"""Loads configurations and reports everything that is wrong with one at once."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+from attrs import frozen
+from pydantic import BaseModel, ValidationError
+
+from .models import Configuration, FilterEntry
+from .places import KeyPath, Places
+from .registry import balancer_factories, filter_factories
+
+
+@frozen(slots=True)
+class ConfigurationProblem:
+    """One thing that is wrong.
+
+    :ivar path: the key's path, ``reverse.site.routes[0].pool`` for instance.
+    :ivar line: where it stands, ``None`` when it stands nowhere.
+    :ivar message: what is wrong, for the operator.
+    :ivar source: the file's name, or where else the configuration came from.
+    """
+
+    path: str
+    line: int | None
+    message: str
+    source: str
+
+    def __str__(self) -> str:
+        place = self.source if self.line is None else f"{self.source}:{self.line}"
+        return f"{place}: {self.path}: {self.message}" if self.path else f"{place}: {self.message}"
+
+
+class ConfigurationErrors(Exception):
+    """Everything that is wrong with a configuration, in the order of its lines.
+
+    :ivar problems: never none.
+    """
+
+    def __init__(self, problems: Iterable[ConfigurationProblem]) -> None:
+        """Take the problems."""
+        self.problems = sorted(problems, key=lambda problem: problem.line or 0)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+def load(path: Path) -> Configuration:
+    """Load a configuration file.
+
+    :raises ConfigurationErrors: when it cannot be read, or for all that is wrong in it.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        problem = ConfigurationProblem("", None, f"cannot be read: {error}", str(path))
+        raise ConfigurationErrors([problem]) from error
+    return parse(text, path.resolve().parent, str(path))
+
+
+def parse(text: str, directory: Path, source: str) -> Configuration:
+    """Check a configuration's text.
+
+    :param directory: what relative paths are relative to.
+    :param source: its name in messages.
+    :raises ConfigurationErrors: for all that is wrong in it.
+    """
+    try:
+        data = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        where = re.search(r"\(at line (\d+), column \d+\)", str(error))
+        message = re.sub(r" \(at .*\)$", "", str(error))
+        line = int(where[1]) if where else None
+        problem = ConfigurationProblem("", line, f"is not TOML: {message}", source)
+        raise ConfigurationErrors([problem]) from error
+    return from_mapping(data, directory, source, Places(text))
+
+
+def from_mapping(
+    data: Mapping[str, Any],
+    directory: Path,
+    source: str = "options",
+    places: Places | None = None,
+) -> Configuration:
+    """Check a configuration that was read already.
+
+    :raises ConfigurationErrors: for all that is wrong in it.
+    """
+
+    def problem(path: KeyPath, message: str) -> ConfigurationProblem:
+        line = places.line(path) if places is not None else None
+        return ConfigurationProblem(_text(path), line, message, source)
+
+    try:
+        configuration = Configuration.model_validate(data)
+    except ValidationError as error:
+        # Filters are checked all the same: everything that is wrong is said at once.
+        found = [problem(*each) for each in _schema_problems(Configuration, error, ())]
+        found += [problem(*each) for each in _filter_problems_in(data)]
+        raise ConfigurationErrors(found) from error
+    configuration.place(directory)
+    found = [problem(*each) for each in _cross_problems(configuration)]
+    if found:
+        raise ConfigurationErrors(found)
+    return configuration
+
+
+# --- what a model finds -----------------------------------------------------------------------
+
+
+def _schema_problems(
+    model: type[BaseModel], error: ValidationError, prefix: KeyPath
+) -> Iterator[tuple[KeyPath, str]]:
+    for each in error.errors(include_url=False):
+        location = each["loc"]
+        yield prefix + location, _message(model, each, location)
+
+
+def _message(model: type[BaseModel], error: Any, location: KeyPath) -> str:
+    kind = error["type"]
+    if kind == "extra_forbidden":
+        known = _known_keys(model, location[:-1])
+        near = get_close_matches(str(location[-1]), known, 1)
+        return f"unknown key; did you mean {near[0]!r}?" if near else "unknown key"
+    if kind == "missing":
+        return "is missing"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return message[:1].lower() + message[1:] if kind != "value_error" else message
+
+
+def _known_keys(model: Any, location: KeyPath) -> list[str]:
+    """Give the keys of the model that a location leads to."""
+    for part in location:
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            field = model.model_fields.get(str(part))
+            model = field.annotation if field is not None else None
+        else:
+            model = _inside(model)
+        model = _without_none(model)
+    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+
+
+def _inside(annotation: Any) -> Any:
+    """Give the type of the items of a list or of the values of a dict."""
+    arguments = get_args(annotation)
+    if not arguments:
+        return None
+    item = arguments[-1] if get_origin(annotation) is dict else arguments[0]
+    return get_args(item)[0] if hasattr(item, "__metadata__") else item
+
+
+def _without_none(annotation: Any) -> Any:
+    models = [
+        each
+        for each in get_args(annotation)
+        if isinstance(each, type) and issubclass(each, BaseModel)
+    ]
+    return models[0] if models and get_origin(annotation) not in (list, dict) else annotation
+
+
+# --- what goes across models ------------------------------------------------------------------
+
+
+def _cross_problems(configuration: Configuration) -> Iterator[tuple[KeyPath, str]]:
+    balancers = balancer_factories()
+    for name, pool in configuration.pool.items():
+        if pool.balance in balancers:
+            pool.resolve(balancers[pool.balance])
+        else:
+            yield ("pool", name, "balance"), _unknown(pool.balance, balancers, "balancer")
+    for name, reverse in configuration.reverse.items():
+        for index, route in enumerate(reverse.routes):
+            if route.pool is not None and route.pool not in configuration.pool:
+                path = ("reverse", name, "routes", index, "pool")
+                yield path, _unknown(route.pool, configuration.pool, "pool")
+    factories = filter_factories()
+    for path, entry in _filter_entries(configuration):
+        yield from _resolve(entry, factories, path)
+    yield from _doubled_listeners(configuration)
+    if not configuration.forward and not configuration.reverse:
+        yield (), "nothing to serve: there is neither a forward nor a reverse listener"
+
+
+def _filter_entries(configuration: Configuration) -> Iterator[tuple[KeyPath, FilterEntry]]:
+    for kind in ("forward", "reverse"):
+        for name, listener in getattr(configuration, kind).items():
+            for index, entry in enumerate(listener.filters):
+                yield (kind, name, "filters", index), entry
+            for number, route in enumerate(getattr(listener, "routes", ())):
+                for index, entry in enumerate(route.filters):
+                    yield (kind, name, "routes", number, "filters", index), entry
+
+
+def _filter_problems_in(data: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
+    """Check the filters of a configuration that is wrong elsewhere."""
+    factories = filter_factories()
+
+    def lists(where: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Any]]:
+        if isinstance(where, Mapping):
+            for key, value in where.items():
+                if key == "filters" and isinstance(value, list):
+                    yield from (((*path, key, i), each) for i, each in enumerate(value))
+                else:
+                    yield from lists(value, (*path, key))
+        elif isinstance(where, list):
+            for index, each in enumerate(where):
+                yield from lists(each, (*path, index))
+
+    for path, each in lists({k: data[k] for k in ("forward", "reverse") if k in data}, ()):
+        if isinstance(each, Mapping) and isinstance(each.get("use"), str):
+            yield from _resolve(FilterEntry.model_validate(each), factories, path)
+
+
+def _resolve(
+    entry: FilterEntry, factories: Mapping[str, Any], path: KeyPath
+) -> Iterator[tuple[KeyPath, str]]:
+    factory = factories.get(entry.use)
+    if factory is None:
+        yield (*path, "use"), _unknown(entry.use, factories, "filter")
+        return
+    try:
+        entry.resolve(factory, factory.options.model_validate(entry.model_extra or {}))
+    except ValidationError as error:
+        yield from _schema_problems(factory.options, error, path)
+
+
+def _doubled_listeners(configuration: Configuration) -> Iterator[tuple[KeyPath, str]]:
+    seen: dict[str, str] = {}
+    listeners: list[tuple[KeyPath, list[str]]] = []
+    for name, forward in configuration.forward.items():
+        listeners.append((("forward", name, "listen"), forward.listen))
+    for name, reverse in configuration.reverse.items():
+        listeners.append((("reverse", name, "listen"), reverse.listen))
+        if reverse.tls is not None:
+            listeners.append((("reverse", name, "tls", "listen"), reverse.tls.listen))
+    for path, endpoints in listeners:
+        for endpoint in endpoints:
+            if endpoint in seen:
+                yield path, f"{endpoint} is also what {seen[endpoint]} listens on"
+            else:
+                seen[endpoint] = _text(path)
+
+
+def _unknown(name: str, known: Iterable[str], kind: str) -> str:
+    near = get_close_matches(name, list(known), 1)
+    return f"there is no {kind} {name!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+
+
+def _text(path: KeyPath) -> str:
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text

@@ -1,0 +1,124 @@
+"""What options models are made of: the base class, and types that read as operators write.
+
+A plug-in's options are a subclass of ``Options``; its fields' types say what may be written.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+from attrs import frozen
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)\Z")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)(KiB|MiB|GiB|TiB|kB|MB|GB|TB|B)\Z")
+_BYTES = {
+    "B": 1, "kB": 1000, "MB": 1000**2, "GB": 1000**3, "TB": 1000**4,
+    "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "TiB": 1024**4,
+}  # fmt: skip
+
+
+def parse_duration(value: object) -> float:
+    """Parse a duration such as ``"250ms"``, ``"30s"``, ``"5m"`` or ``"1h"``.
+
+    :returns: seconds.
+    :raises ValueError: when it is none.
+    """
+    match = _DURATION.match(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f'expected a duration such as "30s" or "250ms", got {value!r}')
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def parse_size(value: object) -> int:
+    """Parse a size: a whole number of bytes, or such as ``"64KiB"``.
+
+    :returns: bytes.
+    :raises ValueError: when it is none.
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    match = _SIZE.match(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f'expected a size such as "64KiB" or a number of bytes, got {value!r}')
+    return int(float(match[1]) * _BYTES[match[2]])
+
+
+def parse_size_or_none(value: object) -> int | None:
+    """Parse a size, or ``"none"`` for no limit.
+
+    :raises ValueError: when it is neither.
+    """
+    return None if value is None or value == "none" else parse_size(value)
+
+
+def parse_network(value: object) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """Parse a network in CIDR notation, or one address.
+
+    :raises ValueError: when it is neither.
+    """
+    if isinstance(value, ipaddress.IPv4Network | ipaddress.IPv6Network):
+        return value
+    try:
+        if not isinstance(value, str):
+            raise ValueError
+        return ipaddress.ip_network(value)
+    except ValueError:
+        raise ValueError(
+            f'expected a network such as "10.0.0.0/8" or an address, got {value!r}'
+        ) from None
+
+
+_TEXT_OR_NUMBER = {"anyOf": [{"type": "string"}, {"type": "integer", "minimum": 0}]}
+
+Duration = Annotated[
+    float,
+    BeforeValidator(parse_duration, json_schema_input_type=str),
+    WithJsonSchema({"type": "string", "pattern": _DURATION.pattern.replace(r"\Z", "$")}),
+]
+"""Seconds, written as ``"30s"``."""
+
+Size = Annotated[
+    int, BeforeValidator(parse_size), WithJsonSchema(_TEXT_OR_NUMBER)
+]
+"""Bytes, written as ``"64KiB"`` or a number."""
+
+SizeOrNone = Annotated[
+    int | None, BeforeValidator(parse_size_or_none), WithJsonSchema(_TEXT_OR_NUMBER)
+]
+"""Bytes, or ``None`` for ``"none"``."""
+
+Network = Annotated[
+    ipaddress.IPv4Network | ipaddress.IPv6Network,
+    BeforeValidator(parse_network),
+    WithJsonSchema({"type": "string"}),
+]
+"""A network, written in CIDR notation, or one address."""
+
+PortNumber = Annotated[int, Field(ge=1, le=65535, strict=True)]
+"""A TCP port."""
+
+
+class Options(BaseModel):
+    """The base of every model: unknown keys are errors, values are not changed afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+@frozen(slots=True)
+class BuildContext:
+    """What a plug-in may use while it is built.
+
+    :ivar directory: the configuration file's, for relative paths.
+    :ivar reactor: the reactor, for timers; do not connect or listen while building.
+    :ivar resolve: gives the addresses of a host name.
+    """
+
+    directory: Path
+    reactor: Any
+    resolve: Callable[[str], Awaitable[tuple[str, ...]]]

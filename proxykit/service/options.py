@@ -1,0 +1,163 @@
+"""The command line of ``twistd proxykit``: each mode is a short way to write a configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from twisted.python import usage
+
+from ..config.load import ConfigurationErrors, from_mapping, load
+from ..config.models import Configuration
+
+
+class _Mode(usage.Options):
+    """What forward and reverse share."""
+
+    optParameters = [
+        ["access-log", None, "-", "Where the access log goes; - is standard output."],
+        ["log-format", None, "combined", "common, combined, json, or a format string."],
+    ]
+    _default_listen = ""
+
+    def __init__(self) -> None:
+        """Begin with nothing given."""
+        super().__init__()
+        self._listen: list[str] = []
+        self._trust_proxy: list[str] = []
+
+    def opt_listen(self, endpoint: str) -> None:
+        """Where clients connect: HOST:PORT, :PORT, unix:/path or a Twisted endpoint. Repeats."""
+        self._listen.append(endpoint)
+
+    def opt_trust_proxy(self, network: str) -> None:
+        """A network (CIDR) whose X-Forwarded-For is believed. Repeats."""
+        self._trust_proxy.append(network)
+
+    def mapping(self) -> dict[str, Any]:
+        """Give the configuration as its file would say it."""
+        return {"log": {"access": self["access-log"], "format": self["log-format"]}}
+
+    def configuration(self) -> Configuration:
+        """Check the options as the configuration that they stand for.
+
+        :raises ConfigurationErrors: for all that is wrong with them.
+        """
+        return from_mapping(self.mapping(), Path.cwd(), "options")
+
+    def listener(self) -> dict[str, Any]:
+        """Give what a listener of either kind has."""
+        listen = self._listen or [self._default_listen]
+        return {"listen": listen, "trust_proxy": self._trust_proxy}
+
+
+class ForwardOptions(_Mode):
+    """A forward proxy, for clients."""
+
+    optFlags = [
+        ["allow-private", None, "May reach loopback, private and link-local destinations."],
+    ]
+    optParameters = [["connect-ports", None, "443", "Ports that CONNECT may reach."]]
+    _default_listen = "127.0.0.1:3128"
+
+    def __init__(self) -> None:
+        """Begin with nothing given."""
+        super().__init__()
+        self._allow: list[str] = []
+
+    def opt_allow(self, network: str) -> None:
+        """A network (CIDR) whose clients may use the proxy; loopback if none is given. Repeats."""
+        self._allow.append(network)
+
+    def mapping(self) -> dict[str, Any]:
+        """See ``_Mode.mapping``."""
+        try:
+            ports = [int(port) for port in self["connect-ports"].replace(",", " ").split()]
+        except ValueError:
+            raise usage.UsageError("--connect-ports takes port numbers, such as 443,8443") from None
+        access = {"use": "access", "allow": self._allow or ["127.0.0.0/8", "::1"]}
+        listener = self.listener() | {
+            "allow_private": bool(self["allow-private"]),
+            "connect_ports": ports,
+            "filters": [access],
+        }
+        return super().mapping() | {"forward": {"main": listener}}
+
+
+class ReverseOptions(_Mode):
+    """A reverse proxy, for servers."""
+
+    optParameters = [
+        ["balance", None, "round-robin", "How servers are picked."],
+        ["certificate", None, None, "A PEM file: the listener then speaks TLS."],
+        ["key", None, None, "A PEM file with the certificate's key."],
+    ]
+    _default_listen = "127.0.0.1:8080"
+
+    def __init__(self) -> None:
+        """Begin with nothing given."""
+        super().__init__()
+        self._backends: list[dict[str, Any]] = []
+
+    def opt_backend(self, backend: str) -> None:
+        """A server to send to: URL[,weight=N], http, https or unix:. Repeats; one is required."""
+        url, comma, weight = backend.partition(",weight=")
+        if comma and not weight.isdigit():
+            raise usage.UsageError(f"--backend {backend}: the weight is not a number")
+        self._backends.append({"url": url, "weight": int(weight)} if comma else {"url": url})
+
+    def postOptions(self) -> None:
+        """Check what options need each other."""
+        if not self._backends:
+            raise usage.UsageError("--backend is required: where should requests go?")
+        if (self["certificate"] is None) != (self["key"] is None):
+            raise usage.UsageError("--certificate and --key go together")
+
+    def mapping(self) -> dict[str, Any]:
+        """See ``_Mode.mapping``."""
+        listener = self.listener() | {"routes": [{"name": "main", "pool": "main"}]}
+        if self["certificate"] is not None:
+            pair = {"certificate": self["certificate"], "key": self["key"]}
+            listener["tls"] = {"listen": listener.pop("listen"), "certificates": [pair]}
+        pool = {"servers": self._backends, "balance": self["balance"]}
+        return super().mapping() | {"pool": {"main": pool}, "reverse": {"main": listener}}
+
+
+class ServeOptions(usage.Options):
+    """Everything that a configuration file says."""
+
+    optParameters = [["config", None, None, "The configuration, a TOML file."]]
+
+    def postOptions(self) -> None:
+        """Check that there is a file."""
+        if self["config"] is None:
+            raise usage.UsageError("serve needs --config FILE")
+        # twistd may change its directory when it becomes a daemon; a reload must find the file.
+        self["config"] = str(Path(self["config"]).resolve())
+
+    def configuration(self) -> Configuration:
+        """Load the file.
+
+        :raises ConfigurationErrors: for all that is wrong with it.
+        """
+        return load(Path(self["config"]))
+
+
+class Options(usage.Options):
+    """``twistd proxykit``."""
+
+    synopsis = "[twistd options] proxykit {forward|reverse|serve} [options]"
+    subCommands = [
+        ["forward", None, ForwardOptions, "A forward proxy, for clients."],
+        ["reverse", None, ReverseOptions, "A reverse proxy, for servers."],
+        ["serve", None, ServeOptions, "Everything that a configuration file says."],
+    ]
+
+    def postOptions(self) -> None:
+        """Check that there is a mode and that it can run."""
+        if self.subCommand is None:
+            raise usage.UsageError("say forward, reverse or serve")
+        try:
+            self.subOptions.configuration()
+        except ConfigurationErrors as errors:
+            raise usage.UsageError("\n".join(map(str, errors.problems))) from errors

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 from attrs import frozen
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)\Z")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -57,12 +59,12 @@ def parse_size_or_none(value: object) -> int | None:
     return None if value is None or value == "none" else parse_size(value)
 
 
-def parse_network(value: object) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+def parse_network(value: object) -> IPNetwork:
     """Parse a network in CIDR notation, or one address.
 
     :raises ValueError: when it is neither.
     """
-    if isinstance(value, ipaddress.IPv4Network | ipaddress.IPv6Network):
+    if isinstance(value, IPNetwork):
         return value
     try:
         if not isinstance(value, str):
@@ -74,6 +76,19 @@ def parse_network(value: object) -> ipaddress.IPv4Network | ipaddress.IPv6Networ
         ) from None
 
 
+def contains(networks: Iterable[IPNetwork], address: str) -> bool:
+    """Say whether an address lies in one of some networks; an IPv4-mapped one counts as IPv4.
+
+    :param address: an IP address; anything else (a UNIX socket's ``""``) lies in none.
+    """
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    mapped = getattr(parsed, "ipv4_mapped", None)
+    return any((mapped or parsed) in network for network in networks)
+
+
 _TEXT_OR_NUMBER = {"anyOf": [{"type": "string"}, {"type": "integer", "minimum": 0}]}
 
 Duration = Annotated[
@@ -83,9 +98,7 @@ Duration = Annotated[
 ]
 """Seconds, written as ``"30s"``."""
 
-Size = Annotated[
-    int, BeforeValidator(parse_size), WithJsonSchema(_TEXT_OR_NUMBER)
-]
+Size = Annotated[int, BeforeValidator(parse_size), WithJsonSchema(_TEXT_OR_NUMBER)]
 """Bytes, written as ``"64KiB"`` or a number."""
 
 SizeOrNone = Annotated[
@@ -94,7 +107,7 @@ SizeOrNone = Annotated[
 """Bytes, or ``None`` for ``"none"``."""
 
 Network = Annotated[
-    ipaddress.IPv4Network | ipaddress.IPv6Network,
+    IPNetwork,
     BeforeValidator(parse_network),
     WithJsonSchema({"type": "string"}),
 ]

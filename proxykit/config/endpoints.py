@@ -17,7 +17,9 @@ def endpoint_description(text: str) -> str:
     :raises ValueError: when it is none of these.
     """
     if text.startswith("unix:/"):
-        return "unix:address=" + text.removeprefix("unix:").replace("\\", "\\\\").replace(":", "\\:")
+        return "unix:address=" + text.removeprefix("unix:").replace("\\", "\\\\").replace(
+            ":", "\\:"
+        )
     match = _HOST_PORT.match(text)
     if match is not None:
         port = int(match["port"])

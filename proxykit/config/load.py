@@ -141,7 +141,9 @@ def _known_keys(model: Any, location: KeyPath) -> list[str]:
         else:
             model = _inside(model)
         model = _without_none(model)
-    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+    return (
+        list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+    )
 
 
 def _inside(annotation: Any) -> Any:

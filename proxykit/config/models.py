@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from ..message.path import checked_path_match
 from ..options import Duration, Network, Options, PortNumber, Size, SizeOrNone
 from .endpoints import endpoint_description
 
@@ -48,17 +49,6 @@ def _server_url(value: str) -> str:
     return value.rstrip("/")
 
 
-def _path_match(value: str) -> str:
-    if value.startswith("~"):
-        try:
-            re.compile(value[1:].strip())
-        except re.error as error:
-            raise ValueError(f"this is no regular expression: {error}") from None
-    elif not value.startswith("/") and not value.startswith("= /"):
-        raise ValueError('expected "/prefix", "= /exact" or "~ regex"')
-    return value
-
-
 def _host_match(value: str) -> str:
     if not re.match(r"(\*\.)?[A-Za-z0-9._:-]+\Z", value):
         raise ValueError(f'expected a host such as "a.example" or "*.a.example", got {value!r}')
@@ -68,12 +58,13 @@ def _host_match(value: str) -> str:
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
 Endpoints = Annotated[list[Endpoint], BeforeValidator(_as_list)]
 ServerUrl = Annotated[str, AfterValidator(_server_url)]
-PathPattern = Annotated[str, AfterValidator(_path_match)]
+PathPattern = Annotated[str, AfterValidator(checked_path_match)]
 HostPatterns = Annotated[
     list[Annotated[str, AfterValidator(_host_match)]], BeforeValidator(_as_list)
 ]
-Methods = Annotated[list[Annotated[str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")]],
-                    BeforeValidator(_as_list)]
+Methods = Annotated[
+    list[Annotated[str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")]], BeforeValidator(_as_list)
+]
 Networks = Annotated[list[Network], BeforeValidator(_as_list)]
 Count = Annotated[int, Field(ge=1, strict=True)]
 
@@ -107,7 +98,9 @@ class Process(Options):
     """How the process behaves."""
 
     grace: Duration = Field(
-        default=30.0, description="How long a stop waits for what is in flight.", validate_default=False
+        default=30.0,
+        description="How long a stop waits for what is in flight.",
+        validate_default=False,
     )
 
 

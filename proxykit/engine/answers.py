@@ -27,8 +27,12 @@ def preferred_type(accept: bytes | None) -> str:
     :returns: a media type; plain text for whom anything will do, as for command-line clients.
     """
     ranked: list[tuple[float, int, str]] = []
-    offers = {"text/html": "text/html", "application/xhtml+xml": "text/html",
-              "application/json": "application/json", "text/plain": "text/plain"}
+    offers = {
+        "text/html": "text/html",
+        "application/xhtml+xml": "text/html",
+        "application/json": "application/json",
+        "text/plain": "text/plain",
+    }
     for position, entry in enumerate((accept or b"").decode("latin-1").split(",")[:32]):
         media_range, *parameters = entry.split(";")
         offer = offers.get(media_range.strip().lower())

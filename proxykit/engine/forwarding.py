@@ -19,20 +19,12 @@ from ..message.fields import HOP_BY_HOP, Field, FieldSection
 from ..message.framing import Chunked, Framing
 from ..message.request import Request
 from ..message.response import Response
+from ..options import IPNetwork, contains
 from .exchange import Exchange
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _FORWARDING = frozenset(
     {b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip"}
 )
-
-
-class HostRule(enum.Enum):
-    """What Host says upstream."""
-
-    KEEP = "keep"
-    SERVER = "server"
 
 
 class Direction(enum.Enum):
@@ -54,7 +46,7 @@ class ForwardingRules:
 
     direction: Direction
     pseudonym: bytes
-    trusted: tuple[Network, ...] = ()
+    trusted: tuple[IPNetwork, ...] = ()
     _via: bytes = field(init=False)
 
     @_via.default
@@ -63,7 +55,7 @@ class ForwardingRules:
 
     def is_trusted(self, address: str) -> bool:
         """Say whether a peer's forwarding fields are believed; a UNIX socket's are not."""
-        return bool(self.trusted) and _within(address, self.trusted)
+        return bool(self.trusted) and contains(self.trusted, address)
 
     def client_address(self, peer: str, section: FieldSection) -> str:
         """Give the address of the client for whom a trusted peer asks.
@@ -79,7 +71,7 @@ class ForwardingRules:
                 address = str(ipaddress.ip_address(entry.strip()))
             except ValueError:
                 return address  # nobody can vouch for what stands before nonsense
-            if not _within(address, self.trusted):
+            if not contains(self.trusted, address):
                 return address
         return address
 
@@ -92,9 +84,7 @@ class ForwardingRules:
         if via is not None and self.pseudonym in via:
             raise LoopDetected("this request has passed through this proxy before")
 
-    def request_fields(
-        self, exchange: Exchange, identity: object, host: bytes | None
-    ) -> bytes:
+    def request_fields(self, exchange: Exchange, identity: object, host: bytes | None) -> bytes:
         """Write the fields of a request as they go upstream, without those of its framing.
 
         :param identity: the same object for all requests of one client connection.
@@ -224,12 +214,3 @@ def framing_line(request: Request, framing: Framing) -> bytes:
 
 def _client(address: str) -> bytes:
     return address.encode("ascii") if address else b"unknown"
-
-
-def _within(address: str, networks: Iterable[Network]) -> bool:
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    mapped = getattr(parsed, "ipv4_mapped", None)
-    return any((mapped or parsed) in network for network in networks)

@@ -219,7 +219,9 @@ class Relay:
         assert route is not None
         assert self._server is not None
         if route.tunnel:
-            self._client.start_tunnel(b"HTTP/1.1 200 Connection established\r\n\r\n", connection, b"")
+            self._client.start_tunnel(
+                b"HTTP/1.1 200 Connection established\r\n\r\n", connection, b""
+            )
             return
         request = exchange.request
         fields = exchange.pipeline.rules.request_fields(
@@ -233,9 +235,7 @@ class Relay:
             framing_line(request, framing),
             _upgrade_lines(request.section) if request.section.options else b"",
         )
-        connection.begin(
-            self, request.method, head, content=type(framing) is not NoContent
-        )
+        connection.begin(self, request.method, head, content=type(framing) is not NoContent)
         if self._held is not None:
             held, self._held = self._held, None
             for piece in held:
@@ -368,9 +368,7 @@ class Relay:
         if self._connection is not None:
             self._connection.hold()
 
-    def _response_filtered(
-        self, response: Response, result: Response | None, index: int
-    ) -> None:
+    def _response_filtered(self, response: Response, result: Response | None, index: int) -> None:
         if result is not None:
             response = self._replace(response, result)
         connection = self._connection
@@ -593,4 +591,3 @@ def _finish(transforms: list[Any]) -> bytes:
     for transform in transforms:
         data = (transform.feed(data) if data else b"") + transform.finish()
     return data
-

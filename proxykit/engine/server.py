@@ -378,9 +378,7 @@ class ServerProtocol(Protocol):
     def _ended(self, tunnel: Tunnel) -> None:
         relay, self._relay = self._relay, None
         if relay is not None:
-            relay.tunnel_ended(
-                tunnel.from_client_bytes, tunnel.from_upstream_bytes, tunnel.reason
-            )
+            relay.tunnel_ended(tunnel.from_client_bytes, tunnel.from_upstream_bytes, tunnel.reason)
 
     # --- between exchanges, and the end -------------------------------------------------------
 

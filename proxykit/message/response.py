@@ -45,7 +45,9 @@ class Response:
         self.section = EMPTY_SECTION
         self.framing: Framing = Length(len(body)) if body else NO_CONTENT
         self.version = 1
-        self._headers: Headers | None = headers if isinstance(headers, Headers) else Headers(headers)
+        self._headers: Headers | None = (
+            headers if isinstance(headers, Headers) else Headers(headers)
+        )
 
     @classmethod
     def received(

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import socket
 from errno import EAGAIN, ENOBUFS
-from typing import Any, ClassVar
+from typing import Any
 
-from twisted.internet import _newtls, tcp, unix
+from twisted.internet import tcp
 from twisted.internet.abstract import FileDescriptor
-from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 
 READ_SIZE = 256 * 1024
@@ -65,14 +64,17 @@ class Server(_Stream, tcp.Server):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         super().__init__(sock, *args)
 
+
 class Client(_Stream, tcp.Client):
     def createInternetSocket(self):
         s = super().createInternetSocket()
         s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return s
 
+
 class Port(tcp.Port):
     transport = Server
+
 
 class Connector(tcp.Connector):
     def _makeTransport(self):

@@ -14,7 +14,7 @@ from ..errors import ConfigurationError
 Format = Callable[[ExchangeRecord], str]
 
 # What would forge a line, end a quoted value, or is no printable ASCII.
-_UNSAFE = re.compile(rb'[^ !#-\[\]-~]')
+_UNSAFE = re.compile(rb"[^ !#-\[\]-~]")
 
 
 def compile_format(text: str) -> Format:

@@ -87,9 +87,7 @@ class ReverseProxyResource:
         :param request: a ``twisted.web.server.Request``.
         """
         body = request.content.read()
-        section = FieldSection(
-            tuple(Headers(_fields(request.requestHeaders)))
-        )
+        section = FieldSection(tuple(Headers(_fields(request.requestHeaders))))
         framing: Framing = Length(len(body)) if body else NoContent()
         message = Request(request.method, self._target(request), 1, section, framing)
         address = getattr(request.getClientAddress(), "host", "") or ""

@@ -15,18 +15,21 @@ from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
-from ..config.models import Configuration, ForwardListener, Pool as PoolModel, ReverseListener, Route as RouteModel
+from ..config.models import Configuration, ForwardListener, ReverseListener
+from ..config.models import Pool as PoolModel
+from ..config.models import Route as RouteModel
 from ..engine.exchange import Exchange
 from ..engine.forwarding import Direction, ForwardingRules
 from ..engine.pipeline import EMPTY_CHAIN, Chain, Pipeline, Route, Times
 from ..forward.router import ForwardRouter
 from ..http1.limits import HeadLimits
+from ..message.path import PathMatch
 from ..message.response import Response
 from ..net.sweeper import Sweeper
 from ..net.tls import client_context, server_context
 from ..options import BuildContext
 from ..reverse.pool import Pool
-from ..reverse.router import PathMatch, ReverseRouter, RouteMatch
+from ..reverse.router import ReverseRouter, RouteMatch
 from ..upstream.connector import Connector, TcpConnector, UnixConnector
 from ..upstream.resolution import Resolver
 from ..upstream.server import PoolLimits, Server

@@ -124,9 +124,7 @@ class ProxyService(Service):
             _log.info("the configuration was reloaded")
         self._notifier.notify("READY=1")
 
-    def _take_over(
-        self, configuration: Configuration, plan: Plan, access_log: AccessLog
-    ) -> None:
+    def _take_over(self, configuration: Configuration, plan: Plan, access_log: AccessLog) -> None:
         old, self._plan = self._plan, plan
         self._configuration = configuration
         if access_log is not self._access_log:

@@ -183,7 +183,7 @@ def test_pipelined_requests_come_out_one_after_the_other():
     reader = RequestReader(HeadLimits())
     reader.feed(b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n")
 
-    assert [b"/1", b"/2"] == [reader.next_event().raw_target for _ in range(2)]
+    assert [reader.next_event().raw_target for _ in range(2)] == [b"/1", b"/2"]
     assert reader.next_event() is None
 
 

@@ -102,7 +102,12 @@ PIECES = [
 ]  # fmt: skip
 
 START = st.sampled_from(
-    [b"GET / HTTP/1.1\r\nHost: a\r\n", b"POST /p HTTP/1.1\r\nHost: a\r\n", b"POST /p HTTP/1.0\r\n", b""]
+    [
+        b"GET / HTTP/1.1\r\nHost: a\r\n",
+        b"POST /p HTTP/1.1\r\nHost: a\r\n",
+        b"POST /p HTTP/1.0\r\n",
+        b"",
+    ]
 )
 STREAMS = st.builds(
     lambda start, pieces: start + b"".join(pieces),

@@ -1,10 +1,20 @@
-"""What Twisted finds of Proxykit: the twistd plug-in and the reactor."""
+"""What Twisted finds of Proxykit: the twistd plug-in, the reactor, the built-in plug-ins."""
+
+from __future__ import annotations
 
 from twisted.application.reactors import Reactor
 from twisted.application.service import ServiceMaker
 
+from proxykit.balancing.round_robin import RoundRobinFactory
+from proxykit.filters.access import AccessFactory
+from proxykit.filters.headers import HeadersFactory
+
 proxykit = ServiceMaker(
-    "Proxykit", "proxykit.service.tap", "an HTTP proxy, forward and reverse", "proxykit"
+    "Proxykit", "proxykit.service.tap", "An HTTP proxy, forward and reverse.", "proxykit"
 )
 
-reactor = Reactor("proxykit", "proxykit.net.reactor", "Proxykit's epoll reactor")
+reactor = Reactor("proxykit", "proxykit.net.reactor", "The fast epoll reactor of Proxykit.")
+
+access = AccessFactory()
+headers = HeadersFactory()
+round_robin = RoundRobinFactory()

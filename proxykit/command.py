@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _check(file: Path) -> int:
-    from twisted.internet import reactor
+    from twisted.internet import reactor  # noqa: TID251 - a program asks for it, once
 
     try:
         configuration = load(file)

@@ -177,8 +177,8 @@ def _cross_problems(configuration: Configuration) -> Iterator[tuple[KeyPath, str
     for name, reverse in configuration.reverse.items():
         for index, route in enumerate(reverse.routes):
             if route.pool is not None and route.pool not in configuration.pool:
-                path = ("reverse", name, "routes", index, "pool")
-                yield path, _unknown(route.pool, configuration.pool, "pool")
+                place = ("reverse", name, "routes", index, "pool")
+                yield place, _unknown(route.pool, configuration.pool, "pool")
     factories = filter_factories()
     for path, entry in _filter_entries(configuration):
         yield from _resolve(entry, factories, path)

@@ -148,7 +148,7 @@ class Exchange:
             request.method,
             request.target.raw if request.changed_headers else request.raw_target,
             request.version,
-            self.authority.host if self._authority is not None else "",
+            self.authority.host,
             self.status,
             self.upstream,
             self.route.name if self.route is not None else "",

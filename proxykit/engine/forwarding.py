@@ -214,3 +214,14 @@ def framing_line(request: Request, framing: Framing) -> bytes:
 
 def _client(address: str) -> bytes:
     return address.encode("ascii") if address else b"unknown"
+
+
+def upgrade_lines(section: FieldSection) -> bytes:
+    """Write the fields of an Upgrade (RFC 9110 section 7.8), ``b""`` when none is asked for."""
+    if b"upgrade" not in section.options:
+        return b""
+    protocols = section.values.get(b"upgrade")
+    # h2c would put HTTP/2 where this proxy cannot see it any more: requests would pass it unseen.
+    if not protocols or b"h2c" in protocols.lower():
+        return b""
+    return b"Connection: Upgrade\r\nUpgrade: %s\r\n" % protocols

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from time import monotonic
+from typing import Any
 
-from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory, Protocol
@@ -14,9 +14,7 @@ from twisted.logger import Logger
 from ..http1.limits import HeadLimits
 from ..net.sweeper import Sweeper
 from .pipeline import Pipeline
-
-if TYPE_CHECKING:
-    from .server import ServerProtocol
+from .server import ServerProtocol
 
 _log = Logger()
 
@@ -51,6 +49,8 @@ class Listener(Factory):
         self._most_per_client = connections_per_client
         self._open: set[ServerProtocol] = set()
         self._clients: Counter[str] = Counter()
+        self._refused = 0
+        self._next_warning = 0.0
         self._drained: Deferred[None] | None = None
 
     def __repr__(self) -> str:
@@ -61,20 +61,29 @@ class Listener(Factory):
         self._most = connections
         self._most_per_client = connections_per_client
 
-    def buildProtocol(self, addr: IAddress) -> Protocol | None:
+    def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
         """Make a connection's protocol, or none when that would be one too many."""
-        from .server import ServerProtocol
-
-        address = addr.host if isinstance(addr, IPv4Address | IPv6Address) else ""
+        address = getattr(addr, "host", "")  # a UNIX socket's address has none
         if len(self._open) >= self._most:
-            _log.warn("{listener}: the limit on connections is reached", listener=self)
+            self._refuse("the limit on connections is reached")
             return None
         if address and self._clients[address] >= self._most_per_client:
-            _log.warn(
-                "{listener}: {address} has too many connections", listener=self, address=address
-            )
+            self._refuse(f"{address} has too many connections")
             return None
         return ServerProtocol(self, address)
+
+    def _refuse(self, why: str) -> None:
+        """Say why a connection is refused, once a second: a flood must not flood the log too."""
+        self._refused += 1
+        now = monotonic()
+        if now >= self._next_warning:
+            self._next_warning = now + 1.0
+            _log.warn(
+                "{listener}: {why}; {count} connections refused so far",
+                listener=self,
+                why=why,
+                count=self._refused,
+            )
 
     def opened(self, connection: ServerProtocol) -> None:
         """Count a connection that was made."""

@@ -66,6 +66,10 @@ class Chain:
             self.observers + inner.observers,
         )
 
+    def observers_only(self) -> Chain:
+        """Give what still has a say in an exchange that cannot be filtered: who watches."""
+        return Chain(observers=self.observers) if self.observers else EMPTY_CHAIN
+
 
 EMPTY_CHAIN = Chain()
 
@@ -73,7 +77,9 @@ EMPTY_CHAIN = Chain()
 class Upstream(Protocol):
     """Where a route sends an exchange."""
 
-    retries: int
+    @property
+    def retries(self) -> int:
+        """How often a request may be sent again where that is safe."""
 
     def choose(self, exchange: Exchange) -> Server:
         """Choose the server.

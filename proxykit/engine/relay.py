@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Awaitable, Callable
+from functools import partial
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -25,44 +26,17 @@ from ..message.response import Response
 from ..upstream.connection import UpstreamConnection
 from ..upstream.server import Server
 from .answers import error_answer
+from .client import Client
 from .exchange import Exchange
-from .forwarding import framing_line
-from .pipeline import EMPTY_CHAIN, Chain, Route
+from .forwarding import framing_line, upgrade_lines
+from .max_forwards import last_recipient
+from .pipeline import Chain, Route
+from .transforms import Transforms
 
 _log = Logger()
 
 # RFC 9110 section 9.2.2: what may be sent again when nobody knows whether it arrived.
 _IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
-
-
-class Client(Protocol):
-    """The client's side of an exchange, whatever protocol it speaks."""
-
-    identity: object
-
-    def send_interim(self, head: bytes) -> None:
-        """Send an interim response (1xx)."""
-
-    def send_response(self, response: Response, fields: bytes, framing: Framing) -> None:
-        """Send the final response's head."""
-
-    def send_content(self, data: bytes) -> None:
-        """Send content of the response."""
-
-    def end_response(self, trailers: FieldSection) -> None:
-        """The response is complete."""
-
-    def flush(self) -> None:
-        """Give the transport what was sent."""
-
-    def abort_response(self) -> None:
-        """The response cannot be completed: make sure that the client can tell."""
-
-    def hold_request(self, hold: bool) -> None:
-        """Read no more of the request's content for now, or read again."""
-
-    def start_tunnel(self, head: bytes, upstream: UpstreamConnection, data: bytes) -> None:
-        """Send ``head`` and join this connection to the other one."""
 
 
 class Stage(enum.IntEnum):
@@ -105,8 +79,8 @@ class Relay:
         self._request_framing: Framing = exchange.request.framing
         # Content that came before there was a connection to send it on, its end as None.
         self._held: list[bytes | FieldSection] | None = None
-        self._request_transforms: list[Any] | None = None
-        self._response_transforms: list[Any] | None = None
+        self._request_transforms: Transforms | None = None
+        self._response_transforms: Transforms | None = None
         self._replaced = False  # a filter answered: what comes from upstream is thrown away
 
     # --- the road, outward --------------------------------------------------------------------
@@ -114,8 +88,14 @@ class Relay:
     def start(self) -> None:
         """Send the exchange on its way."""
         exchange = self.exchange
+        request = exchange.request
         try:
-            if self._chain.request:
+            values = request.section.values
+            if b"via" in values:
+                exchange.pipeline.rules.check_loop(request.section)
+            if b"max-forwards" in values and (answer := last_recipient(request)) is not None:
+                self.answer(answer)
+            elif self._chain.request:
                 self._run_filters(self._chain.request, 0, self._choose_route)
             else:
                 self._choose_route()
@@ -135,16 +115,16 @@ class Relay:
             if isinstance(result, Response):
                 self.answer(result)
                 return
-            self._wait(result, lambda value: self._filtered(value, steps, index, then))
+            self._wait(result, partial(self._filtered, steps, index, then))
             return
         then()
 
     def _filtered(
         self,
-        result: Response | None,
         steps: tuple[Callable[[Exchange], Any], ...],
         index: int,
         then: Callable[[], None],
+        result: Response | None,
     ) -> None:
         if result is not None:
             self.answer(result)
@@ -178,7 +158,7 @@ class Relay:
         if route.strip_prefix:
             _strip_prefix(exchange, route.strip_prefix)
         if self._chain.request_body and not isinstance(self._request_framing, NoContent):
-            self._request_transforms = _transforms(self._chain.request_body, exchange)
+            self._request_transforms = Transforms.made_by(self._chain.request_body, exchange)
             if self._request_transforms:
                 self._request_framing = CHUNKED
         self._retries = route.upstream.retries
@@ -233,7 +213,7 @@ class Relay:
             request.origin_target,
             fields,
             framing_line(request, framing),
-            _upgrade_lines(request.section) if request.section.options else b"",
+            upgrade_lines(request.section) if request.section.options else b"",
         )
         connection.begin(self, request.method, head, content=type(framing) is not NoContent)
         if self._held is not None:
@@ -269,7 +249,7 @@ class Relay:
             self._held.append(data)
             return
         if self._request_transforms:
-            data = _feed(self._request_transforms, data)
+            data = self._request_transforms.feed(data)
         if data:
             connection.write(chunk(data) if self._request_framing is CHUNKED else data)
 
@@ -284,7 +264,7 @@ class Relay:
             self._held.append(trailers)
             return
         if self._request_transforms:
-            data = _finish(self._request_transforms)
+            data = self._request_transforms.finish()
             if data:
                 connection.write(chunk(data))
         connection.finish(last_chunk(trailers) if self._request_framing is CHUNKED else b"")
@@ -353,10 +333,7 @@ class Relay:
                     response = self._replace(response, result)
                     continue
                 self._hold_response()
-                position, waiting_for = index, response
-                self._wait(
-                    result, lambda value: self._response_filtered(waiting_for, value, position)
-                )
+                self._wait(result, partial(self._response_filtered, response, index))
                 return
         except Exception as error:
             self._raised(error, self.exchange)
@@ -368,7 +345,7 @@ class Relay:
         if self._connection is not None:
             self._connection.hold()
 
-    def _response_filtered(self, response: Response, result: Response | None, index: int) -> None:
+    def _response_filtered(self, response: Response, index: int, result: Response | None) -> None:
         if result is not None:
             response = self._replace(response, result)
         connection = self._connection
@@ -393,7 +370,9 @@ class Relay:
         self.stage = Stage.RESPONDING
         framing: Framing = response.framing
         if self._chain.response_body and type(framing) is not NoContent:
-            self._response_transforms = _transforms(self._chain.response_body, exchange, response)
+            self._response_transforms = Transforms.made_by(
+                self._chain.response_body, exchange, response
+            )
             if self._response_transforms:
                 framing = CHUNKED
         fields = exchange.pipeline.rules.response_fields(
@@ -404,7 +383,7 @@ class Relay:
     def content_received(self, data: bytes) -> None:
         """Pass content of the response on."""
         if self._response_transforms:
-            data = _feed(self._response_transforms, data)
+            data = self._response_transforms.feed(data)
             if not data:
                 return
         self.exchange.sent_bytes += len(data)
@@ -414,7 +393,7 @@ class Relay:
         """The response is complete, and the connection is back in its pool."""
         self._connection = None
         if self._response_transforms:
-            data = _finish(self._response_transforms)
+            data = self._response_transforms.finish()
             if data:
                 self.exchange.sent_bytes += len(data)
                 self._client.send_content(data)
@@ -443,7 +422,7 @@ class Relay:
         """Join the two connections: the server switched protocols, as the client asked."""
         connection = self._connection
         section = self.exchange.request.section
-        if connection is None or not _upgrade_lines(section):
+        if connection is None or not upgrade_lines(section):
             self.fail(BadResponse("the server switched protocols without being asked"))
             return
         exchange = self.exchange
@@ -472,7 +451,7 @@ class Relay:
 
     def refuse(self, response: Response) -> None:
         """Answer what could not be read: no filter has a say in that."""
-        self._chain = EMPTY_CHAIN
+        self._chain = self._chain.observers_only()
         self._respond(response)
 
     # --- answers and the end ------------------------------------------------------------------
@@ -504,7 +483,7 @@ class Relay:
         self._client.end_response(EMPTY_SECTION)
 
     def _raised(
-        self, error: BaseException, exchange: Exchange, failure: Failure | None = None
+        self, error: BaseException | None, exchange: Exchange, failure: Failure | None = None
     ) -> None:
         """Answer for an exception that a filter, a router or a balancer raised."""
         if not isinstance(error, ProxykitError):
@@ -513,7 +492,7 @@ class Relay:
             )
             error = ProxykitError("the proxy failed inside; its log says how")
         # The response filters may be what failed: the answer goes out without them.
-        self._chain = EMPTY_CHAIN
+        self._chain = self._chain.observers_only()
         self.fail(error)
 
     def _leave_upstream(self) -> None:
@@ -555,39 +534,8 @@ async def _await(waitable: Awaitable[Any]) -> Any:
     return await waitable
 
 
-def _upgrade_lines(section: FieldSection) -> bytes:
-    """Write the fields of an Upgrade (RFC 9110 section 7.8), ``b""`` when none is asked for."""
-    if b"upgrade" not in section.options:
-        return b""
-    protocols = section.values.get(b"upgrade")
-    # h2c would put HTTP/2 where this proxy cannot see it any more: requests would pass it unseen.
-    if not protocols or b"h2c" in protocols.lower():
-        return b""
-    return b"Connection: Upgrade\r\nUpgrade: %s\r\n" % protocols
-
-
 def _strip_prefix(exchange: Exchange, prefix: bytes) -> None:
     target = exchange.request.origin_target
     if target.startswith(prefix):
         rest = target[len(prefix) :]
         exchange.request.origin_target = rest if rest.startswith(b"/") else b"/" + rest
-
-
-def _transforms(steps: tuple[Callable[..., Any], ...], *arguments: Any) -> list[Any] | None:
-    found = [transform for step in steps if (transform := step(*arguments)) is not None]
-    return found or None
-
-
-def _feed(transforms: list[Any], data: bytes) -> bytes:
-    for transform in transforms:
-        if not data:
-            break
-        data = transform.feed(data)
-    return data
-
-
-def _finish(transforms: list[Any]) -> bytes:
-    data = b""
-    for transform in transforms:
-        data = (transform.feed(data) if data else b"") + transform.finish()
-    return data

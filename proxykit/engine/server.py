@@ -10,6 +10,7 @@ and content of a small response are one ``send`` (benchmark ``reverse-1k``).
 from __future__ import annotations
 
 import enum
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
@@ -136,19 +137,22 @@ class ServerProtocol(Protocol):
             if result is False:
                 self.abort()
                 return
-            position = index
             deferred: Deferred[Any] = (
                 result if isinstance(result, Deferred) else Deferred.fromCoroutine(result)
             )
-            deferred.addCallback(
-                lambda accepted: self._ask_filters(position) if accepted else self.abort()
-            )
+            deferred.addCallback(partial(self._filter_answered, index))
             deferred.addErrback(self._filter_failed)
             return
         if self.state is State.ASKED:
             self.state = State.IDLE
             self.deadline = monotonic() + self._pipeline.times.head
             self._let_go(_Hold.FILTER)
+
+    def _filter_answered(self, index: int, accepted: bool) -> None:
+        if accepted:
+            self._ask_filters(index)
+        else:
+            self.abort()
 
     def _filter_failed(self, failure: Failure) -> None:
         _log.failure("a connection filter failed; the connection is refused", failure)

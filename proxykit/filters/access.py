@@ -241,8 +241,10 @@ class Access:
             if rule.matches(exchange):
                 if rule.destination:
                     return self._resolved(exchange, index)
-                return _decide(rule)
-        return self._decide_rest()
+                _decide(rule)
+                return None
+        self._decide_rest()
+        return None
 
     async def _resolved(self, exchange: Exchange, index: int) -> None:
         """Go on from a rule that asks for the destination's addresses."""
@@ -254,8 +256,9 @@ class Access:
             if rule.matches(exchange) and (
                 not rule.destination or (addresses and rule.reaches(addresses))
             ):
-                return _decide(rule)
-        return self._decide_rest()
+                _decide(rule)
+                return
+        self._decide_rest()
 
     def _decide_rest(self) -> None:
         if not self._allows_rest:

@@ -61,7 +61,7 @@ class ForwardRouter:
         self._chain = chain
         self._connect_ports = frozenset(connect_ports)
         self._allow_private = allow_private
-        self._routes: dict[tuple[Authority, bool, Addresses], Route] = {}
+        self._routes: dict[tuple[Authority, bool, Addresses], tuple[Route, Server]] = {}
         self._judged: dict[str, tuple[Addresses, Addresses]] = {}
 
     def choose(self, exchange: Exchange) -> Route | Awaitable[Route]:
@@ -81,8 +81,8 @@ class ForwardRouter:
 
     def retire(self) -> None:
         """Close what is idle; the router will not be asked again."""
-        for route in self._routes.values():
-            _retire(route)
+        for _, server in self._routes.values():
+            server.retire()
 
     def _destination(self, exchange: Exchange) -> tuple[Authority, bool]:
         target = exchange.request.target
@@ -112,10 +112,10 @@ class ForwardRouter:
             addresses = self._judge(authority.host, addresses)
         exchange.addresses = addresses
         key = (authority, tunnel, addresses)
-        route = self._routes.get(key)
-        if route is None:
-            route = self._routes[key] = self._make_route(authority, addresses, tunnel=tunnel)
-        return route
+        entry = self._routes.get(key)
+        if entry is None:
+            entry = self._routes[key] = self._make_route(authority, addresses, tunnel=tunnel)
+        return entry[0]
 
     def _judge(self, host: str, addresses: Addresses) -> Addresses:
         judged = self._judged.get(host)
@@ -125,7 +125,9 @@ class ForwardRouter:
             judged = self._judged[host] = (addresses, public_only(host, addresses))
         return judged[1]
 
-    def _make_route(self, authority: Authority, addresses: Addresses, *, tunnel: bool) -> Route:
+    def _make_route(
+        self, authority: Authority, addresses: Addresses, *, tunnel: bool
+    ) -> tuple[Route, Server]:
         if len(self._routes) >= _MOST_ORIGINS:
             self._forget_unused()
         port = authority.port
@@ -133,20 +135,11 @@ class ForwardRouter:
         connector = self._make_connector(authority.host, port)
         connector.pinned = addresses
         server = self._make_server(Authority(authority.host, port).text(), connector)
-        return Route("", chain=self._chain, upstream=_Origin(server), tunnel=tunnel)
+        route = Route("", chain=self._chain, upstream=_Origin(server), tunnel=tunnel)
+        return route, server
 
     def _forget_unused(self) -> None:
         """Make room: origins without a connection first, all of them if that is none."""
-        unused = [key for key, route in self._routes.items() if _server(route).is_unused]
+        unused = [key for key, (_, server) in self._routes.items() if server.is_unused]
         for key in unused or list(self._routes):
-            _retire(self._routes.pop(key))
-
-
-def _server(route: Route) -> Server:
-    upstream = route.upstream
-    assert isinstance(upstream, _Origin)
-    return upstream.server
-
-
-def _retire(route: Route) -> None:
-    _server(route).retire()
+            self._routes.pop(key)[1].retire()

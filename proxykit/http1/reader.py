@@ -145,7 +145,8 @@ class RequestReader(_Reader):
         end = self._head_end(HeadTooLarge)
         line = REQUEST_LINE.match(buffer)
         if line is None:
-            return self._incomplete_line(buffer)
+            self._incomplete_line(buffer)
+            return None
         method, target, version_text = line.groups()
         if len(target) > self._limits.target_size:
             raise TargetTooLong(f"the target is longer than {self._limits.target_size} bytes")
@@ -237,7 +238,7 @@ class ResponseReader(_Reader):
         method = self._method
         if method == b"CONNECT" and 200 <= status < 300:
             # RFC 9110 section 9.3.6: length and coding are to be ignored; there is no content.
-            framing = NO_CONTENT
+            framing: Framing = NO_CONTENT
         else:
             framing = response_framing(method, version, status, section)
         self._buffer = buffer[end + 4 :]

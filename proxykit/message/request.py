@@ -110,8 +110,10 @@ def check_host(version: int, raw_target: bytes, method: bytes, section: FieldSec
     """Hold the rules for Host (RFC 9112 section 3.2).
 
     :raises BadRequest: when Host is missing (HTTP/1.1), doubled, malformed, or names another
-        host or port than a target that has an authority of its own.
+        host or port than a target that has an authority of its own; or when the target has
+        none of the four forms.
     """
+    target = None if raw_target[0] == 0x2F else parse_target(method, raw_target)
     host = section.values.get(b"host")
     if host is None:
         if version:
@@ -121,10 +123,7 @@ def check_host(version: int, raw_target: bytes, method: bytes, section: FieldSec
         # An empty Host is right only for a target without an authority, which no proxy is sent.
         raise BadRequest("Host is empty")
     authority = parse_authority(host)
-    if raw_target[0] == 0x2F:
-        return
-    target = parse_target(method, raw_target)
-    if target.authority is None:
+    if target is None or target.authority is None:
         return
     default = {"http": 80, "https": 443}.get(target.scheme, target.authority.port)
     wanted = (target.authority.host, target.authority.port or default)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import ipaddress
 import re
+from functools import lru_cache
 
 from attrs import field, frozen
 
@@ -52,6 +53,8 @@ class Authority:
         return f"{host}:{self.port}"
 
 
+# Few names are asked for again and again; each request names one twice.
+@lru_cache(maxsize=1024)
 def parse_authority(value: bytes) -> Authority:
     """Parse ``host[:port]`` as it stands in a Host field or in a target.
 

@@ -9,7 +9,10 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL, crypto
-from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
+from twisted.internet.interfaces import (
+    IOpenSSLClientConnectionCreator,
+    IOpenSSLServerConnectionCreator,
+)
 from twisted.internet.ssl import (
     Certificate,
     CertificateOptions,
@@ -44,12 +47,30 @@ def server_context(certificate: Path, key: Path) -> CertificateOptions:
         raise ConfigurationError(f"the key in {key} is not the certificate's in {certificate}")
     first, *others = (crypto.X509.from_cryptography(each) for each in chain)
     return CertificateOptions(
-        privateKey=crypto.PKey.from_cryptography_key(private_key),  # type: ignore[arg-type]
+        privateKey=crypto.PKey.from_cryptography_key(private_key),
         certificate=first,
         extraCertChain=others,
         raiseMinimumTo=TLSVersion.TLSv1_2,
         acceptableProtocols=_ALPN,
     )
+
+
+@implementer(IOpenSSLServerConnectionCreator)
+class ServerTls:
+    """Begins TLS with clients, under a context that can be replaced while it serves.
+
+    :ivar context: for the connections that come from now on.
+    """
+
+    def __init__(self, context: CertificateOptions) -> None:
+        """Take the first context."""
+        self.context = context
+
+    def serverConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
+        """Make a connection's state."""
+        connection = SSL.Connection(self.context.getContext(), None)
+        connection.set_accept_state()
+        return connection
 
 
 def client_context(

@@ -103,7 +103,8 @@ class ReverseProxyResource:
         return NOT_DONE_YET
 
     def _target(self, request: Any) -> bytes:
-        path, mark, query = request.uri.partition(b"?")
+        uri: bytes = request.uri
+        path, mark, query = uri.partition(b"?")
         rest = path.split(b"/")[1 + len(request.prepath) :]
         return (self._path + b"/" + b"/".join(rest) if rest else self._path or b"/") + mark + query
 

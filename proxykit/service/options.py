@@ -22,7 +22,7 @@ class _Mode(usage.Options):
 
     def __init__(self) -> None:
         """Begin with nothing given."""
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._listen: list[str] = []
         self._trust_proxy: list[str] = []
 

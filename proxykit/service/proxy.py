@@ -19,6 +19,7 @@ from ..config.load import ConfigurationErrors
 from ..config.models import Configuration
 from ..engine.listener import Listener
 from ..errors import ConfigurationError
+from ..net.tls import ServerTls
 from ..observe.access_log import AccessLog
 from .build import Environment, ListenerPlan, Plan, compile_plan
 
@@ -32,7 +33,7 @@ class _Open:
     plan: ListenerPlan
     listener: Listener
     port: IListeningPort
-    tls: TLSMemoryBIOFactory | None
+    tls: ServerTls | None
 
 
 class ProxyService(Service):
@@ -59,30 +60,36 @@ class ProxyService(Service):
 
     def privilegedStartService(self) -> None:
         """Open the listening sockets, before privileges are shed."""
-        super().privilegedStartService()
+        super().privilegedStartService()  # type: ignore[no-untyped-call]
         for plan in self._plan.listeners.values():
             self._listen(plan).addErrback(self._cannot_start, plan)
 
     def startService(self) -> None:
         """Begin to serve."""
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]
         self._environment.sweeper.start()
         self._access_log.start()
-        install = getattr(self._reactor, "callWhenRunning", None)
-        if install is not None:
-            install(self._running)
+        self._reactor.callWhenRunning(self._running)
 
     def _running(self) -> None:
-        signal.signal(signal.SIGHUP, self._on_signal(self.reload))
-        signal.signal(signal.SIGUSR1, self._on_signal(self.reopen_logs))
+        self._on_signal(signal.SIGHUP, self.reload)
+        self._on_signal(signal.SIGUSR1, self.reopen_logs)
         self._notifier.notify("READY=1")
 
-    def _on_signal(self, call: Callable[[], None]) -> Callable[[int, Any], None]:
-        return lambda number, frame: self._reactor.callFromThread(call)
+    def _on_signal(self, number: signal.Signals, call: Callable[[], None]) -> None:
+        """Do something at a signal, and what was done at it before: twistd rotates its log."""
+        before = signal.getsignal(number)
+
+        def caught(number: int, frame: Any) -> None:
+            if callable(before):
+                before(number, frame)
+            self._reactor.callFromThread(call)
+
+        signal.signal(number, caught)
 
     def stopService(self) -> Deferred[Any]:
         """Accept nothing more, finish what is in flight within the grace, then close the rest."""
-        super().stopService()
+        super().stopService()  # type: ignore[no-untyped-call]
         self._notifier.notify("STOPPING=1")
         grace = self._configuration.process.grace
         _log.info("stopping: {count} listeners drain", count=len(self._open))
@@ -151,9 +158,7 @@ class ProxyService(Service):
         listener.head_limits = new.head_limits
         listener.limit(new.connections, new.connections_per_client)
         if each.tls is not None:
-            each.tls._creatorInterface  # noqa: B018
-            fresh = TLSMemoryBIOFactory(new.tls, False, listener)
-            each.tls._connectionCreator = fresh._connectionCreator
+            each.tls.context = new.tls
 
     def reopen_logs(self) -> None:
         """Open the access log's file anew, after it was rotated."""
@@ -179,9 +184,10 @@ class ProxyService(Service):
             plan.connections,
             plan.connections_per_client,
         )
-        tls = None if plan.tls is None else TLSMemoryBIOFactory(plan.tls, False, listener)
+        tls = None if plan.tls is None else ServerTls(plan.tls)
+        factory = listener if tls is None else TLSMemoryBIOFactory(tls, False, listener)
         endpoint = serverFromString(self._reactor, plan.endpoint)
-        listening = maybeDeferred(endpoint.listen, listener if tls is None else tls)
+        listening = maybeDeferred(endpoint.listen, factory)
 
         def opened(port: IListeningPort) -> None:
             self._open[plan.endpoint] = _Open(plan, listener, port, tls)

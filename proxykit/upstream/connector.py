@@ -143,7 +143,7 @@ class UnixConnector:
 
     def connect(self, build: Callable[[], Protocol]) -> Deferred[Any]:
         """See ``TcpConnector.connect``."""
-        return self._endpoint.connect(_OneProtocol(build))
+        return self._endpoint.connect(_OneProtocol(build))  # type: ignore[no-any-return]
 
 
 Connector = TcpConnector | UnixConnector

@@ -50,5 +50,5 @@ def _tls_error(value: SSL.Error, name: str) -> ProxykitError:
     return TlsFailed(f"TLS with {name} failed: {reason or 'unexpected end'}")
 
 
-def _short(value: BaseException) -> str:
+def _short(value: BaseException | None) -> str:
     return str(value).split("\n", 1)[0].rstrip(".")[:200] or type(value).__name__

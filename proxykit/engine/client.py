@@ -1,0 +1,44 @@
+"""What the relay needs of the client's side of an exchange, whatever protocol that speaks."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from ..message.fields import FieldSection
+from ..message.framing import Framing
+from ..message.response import Response
+from ..upstream.connection import UpstreamConnection
+
+
+class Client(Protocol):
+    """The client's side of an exchange.
+
+    :ivar identity: the same object for requests whose fields may be rendered alike; see
+        ``engine.forwarding``.
+    """
+
+    identity: object
+
+    def send_interim(self, head: bytes) -> None:
+        """Send an interim response (1xx)."""
+
+    def send_response(self, response: Response, fields: bytes, framing: Framing) -> None:
+        """Send the final response's head."""
+
+    def send_content(self, data: bytes) -> None:
+        """Send content of the response."""
+
+    def end_response(self, trailers: FieldSection) -> None:
+        """The response is complete."""
+
+    def flush(self) -> None:
+        """Give the transport what was sent."""
+
+    def abort_response(self) -> None:
+        """The response cannot be completed: make sure that the client can tell."""
+
+    def hold_request(self, hold: bool) -> None:
+        """Read no more of the request's content for now, or read again."""
+
+    def start_tunnel(self, head: bytes, upstream: UpstreamConnection, data: bytes) -> None:
+        """Send ``head`` and join this connection to the other one."""

@@ -47,7 +47,7 @@ def server_context(certificate: Path, key: Path) -> CertificateOptions:
         raise ConfigurationError(f"the key in {key} is not the certificate's in {certificate}")
     first, *others = (crypto.X509.from_cryptography(each) for each in chain)
     return CertificateOptions(
-        privateKey=crypto.PKey.from_cryptography_key(private_key),
+        privateKey=crypto.PKey.from_cryptography_key(private_key),  # type: ignore[arg-type]
         certificate=first,
         extraCertChain=others,
         raiseMinimumTo=TLSVersion.TLSv1_2,

@@ -33,7 +33,7 @@ def compile_format(text: str) -> Format:
 
 
 def safe(value: bytes) -> str:
-    """Give a peer's bytes so that they cannot forge a line: others become ``\\xHH``."""
+    """Give a peer's bytes so that they cannot forge a line: others are written in hex."""
     if _UNSAFE.search(value):
         value = _UNSAFE.sub(lambda match: b"\\x%02X" % match[0][0], value)
     return value.decode("ascii")

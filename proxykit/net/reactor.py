@@ -11,6 +11,7 @@ from select import EPOLLIN, EPOLLOUT
 from typing import Any
 
 from twisted.internet.epollreactor import EPollReactor
+from twisted.internet.error import ConnectionFdescWentAway
 from twisted.internet.interfaces import IConnector, IListeningPort
 from twisted.internet.main import installReactor
 from twisted.python import log
@@ -24,7 +25,7 @@ _LARGER_THAN_A_READ = 4 * transports.READ_SIZE
 _MOST_EVENTS = 256
 
 
-class FastReactor(EPollReactor):  # type: ignore[misc]
+class FastReactor(EPollReactor):
     """An epoll reactor for many small events.
 
     ``EPollReactor`` enters a logging context for each event. Here plain readable and writable
@@ -35,7 +36,7 @@ class FastReactor(EPollReactor):  # type: ignore[misc]
     def __init__(self) -> None:
         """Make a reactor that does not run yet."""
         bytearray(_LARGER_THAN_A_READ)
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
 
     def doPoll(self, timeout: float | None) -> None:
         """Wait for events and handle them.
@@ -61,6 +62,8 @@ class FastReactor(EPollReactor):  # type: ignore[misc]
                         selectable, self._doReadOrWrite, selectable, descriptor, event
                     )
                     continue
+                if selectable.fileno() != descriptor:
+                    why = why or ConnectionFdescWentAway("the descriptor went away")
             except BaseException as error:
                 log.callWithLogger(selectable, log.err)
                 why = error
@@ -85,7 +88,7 @@ class FastReactor(EPollReactor):  # type: ignore[misc]
         port: int,
         factory: Any,
         timeout: float = 30.0,
-        bindAddress: tuple[str, int] | None = None,
+        bindAddress: Any = None,
     ) -> IConnector:
         """See ``IReactorTCP``."""
         connector = transports.Connector(host, port, factory, timeout, bindAddress, self)
@@ -95,8 +98,10 @@ class FastReactor(EPollReactor):  # type: ignore[misc]
     def adoptStreamPort(self, fileDescriptor: int, addressFamily: int, factory: Any) -> Any:
         """See ``IReactorSocket``: sockets that systemd opened are as fast as others."""
         if addressFamily not in (socket.AF_INET, socket.AF_INET6):
-            return super().adoptStreamPort(fileDescriptor, addressFamily, factory)
-        listening = transports.Port._fromListeningDescriptor(
+            return super().adoptStreamPort(  # type: ignore[no-untyped-call]
+                fileDescriptor, addressFamily, factory
+            )
+        listening = transports.Port._fromListeningDescriptor(  # type: ignore[no-untyped-call]
             self, fileDescriptor, addressFamily, factory
         )
         listening.startListening()
@@ -108,4 +113,4 @@ def install() -> None:
 
     :raises twisted.internet.error.ReactorAlreadyInstalledError: when there is one already.
     """
-    installReactor(FastReactor())  # type: ignore[arg-type]
+    installReactor(FastReactor())

@@ -86,7 +86,7 @@ def client_context(
     """
     if not verify:
         return _Unverified(server_name)
-    return optionsForClientTLS(  # type: ignore[no-any-return]
+    return optionsForClientTLS(
         server_name,
         trustRoot=platformTrust() if ca_file is None else _roots(ca_file),
         extraCertificateOptions={

@@ -13,6 +13,7 @@ from typing import Any
 
 from twisted.internet import tcp
 from twisted.internet.abstract import FileDescriptor
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 
 READ_SIZE = 256 * 1024
@@ -49,7 +50,9 @@ class _Stream(tcp.Connection):
         if sent != len(data):
             FileDescriptor.write(self, data[sent:])
 
-    def doRead(self) -> BaseException | None:
+    def doRead(  # type: ignore[override]
+        self,
+    ) -> ConnectionLost | ConnectionDone | None:
         """Read once; see ``IReadDescriptor``."""
         try:
             data = self.socket.recv(READ_SIZE)
@@ -79,7 +82,7 @@ class Client(_Stream, tcp.Client):
 
     def createInternetSocket(self) -> socket.socket:
         """See ``twisted.internet.tcp.Client``."""
-        created: socket.socket = super().createInternetSocket()
+        created: socket.socket = super().createInternetSocket()  # type: ignore[no-untyped-call]
         created.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return created
 
@@ -87,11 +90,13 @@ class Client(_Stream, tcp.Client):
 class Port(tcp.Port):
     """A listening port whose connections are lean."""
 
-    transport = Server
+    transport = Server  # type: ignore[assignment]
 
 
 class Connector(tcp.Connector):
     """Connects lean clients."""
 
     def _makeTransport(self) -> Client:
-        return Client(self.host, self.port, self.bindAddress, self, self.reactor)
+        return Client(  # type: ignore[no-untyped-call]
+            self.host, self.port, self.bindAddress, self, self.reactor
+        )

@@ -13,8 +13,8 @@ from ..message.fields import TOKEN
 REQUEST_LINE = re.compile(rb"(" + TOKEN + rb"{1,32}+) ([!\"$-~]++) HTTP/1\.([01])\r\n")
 """method, target (visible ASCII but #: a fragment is never sent), minor version."""
 
-ANY_REQUEST_LINE = re.compile(TOKEN + rb"{1,32}+ [!-~]++ HTTP/[0-9]\.[0-9]\r\n")
-"""A request line of any version, to tell a wrong version from a wrong grammar."""
+OTHER_VERSION = re.compile(TOKEN + rb"{1,32}+ [!\"$-~]++ HTTP/(?!1\.[01])[0-9]\.[0-9]\r\n")
+"""A request line of a version not spoken here, to tell it from a wrong grammar."""
 
 STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t -~\x80-\xff]*+))?+\r\n")
 """minor version, status code, reason. The space before an empty reason is often missing."""

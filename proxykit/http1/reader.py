@@ -23,7 +23,7 @@ from ..message.framing import (
 from ..message.request import Request, check_host
 from ..message.response import Response
 from .content import ChunkedReader, ContentReader, LengthReader, UntilCloseReader
-from .grammar import ANY_REQUEST_LINE, REQUEST_LINE, STATUS_LINE
+from .grammar import OTHER_VERSION, REQUEST_LINE, STATUS_LINE
 from .limits import HeadLimits
 from .remembered import RememberedSections
 
@@ -179,7 +179,7 @@ class RequestReader(_Reader):
         """Wait for the rest of a request line, if it can still become one."""
         line, line_feed, _ = buffer.partition(b"\n")
         if line_feed:
-            if ANY_REQUEST_LINE.match(buffer):
+            if OTHER_VERSION.match(buffer):
                 raise VersionNotSupported("only HTTP/1.0 and HTTP/1.1 are spoken here")
             raise BadRequest("the request line breaks the grammar")
         if len(line) > self._limits.target_size + 64:

@@ -53,7 +53,9 @@ class FastReactor(EPollReactor):
             if selectable is None:
                 continue  # an event before this one in the same batch removed it
             try:
-                if event == EPOLLIN:
+                if selectable.fileno() == -1:
+                    why = ConnectionFdescWentAway("the descriptor went away")
+                elif event == EPOLLIN:
                     why = selectable.doRead()
                 elif event == EPOLLOUT:
                     why = selectable.doWrite()
@@ -62,8 +64,6 @@ class FastReactor(EPollReactor):
                         selectable, self._doReadOrWrite, selectable, descriptor, event
                     )
                     continue
-                if selectable.fileno() != descriptor:
-                    why = why or ConnectionFdescWentAway("the descriptor went away")
             except BaseException as error:
                 log.callWithLogger(selectable, log.err)
                 why = error

@@ -89,10 +89,8 @@ def client_context(
     return optionsForClientTLS(
         server_name,
         trustRoot=platformTrust() if ca_file is None else _roots(ca_file),
-        extraCertificateOptions={
-            "acceptableProtocols": _ALPN,
-            "raiseMinimumTo": TLSVersion.TLSv1_2,
-        },
+        acceptableProtocols=_ALPN,
+        extraCertificateOptions={"raiseMinimumTo": TLSVersion.TLSv1_2},
     )
 
 

@@ -1,0 +1,165 @@
+"""The service: configuration files, reload, logs, signals, and the demonstration itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from demo.proxies import Proxy, free_port
+from tests.scripted import ScriptedOrigin, exchange, read_until, reply
+
+ROOT = Path(__file__).parents[2]
+CLOSE = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+def answering(body):
+    return reply(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+
+
+def configuration(port, origin, extra=""):
+    return f"""
+[log]
+access = "access.log"
+format = "{{method}} {{target}} {{status}}"
+[pool.app]
+servers = ["{origin.url}"]
+[reverse.site]
+listen = ["127.0.0.1:{port}"]
+[[reverse.site.routes]]
+pool = "app"
+{extra}
+"""
+
+
+@pytest.fixture
+def serving(tmp_path):
+    """A proxy that serves a configuration file, and that file."""
+    port = free_port()
+    with ScriptedOrigin(answering(b"one")) as one, ScriptedOrigin(answering(b"two")) as two:
+        file = tmp_path / "proxykit.toml"
+        file.write_text(configuration(port, one))
+        with Proxy(tmp_path, "serve", "--config", str(file), port=port) as proxy:
+            yield proxy, file, one, two
+
+
+def wait_for_line(file, text, deadline=5.0):
+    """Wait until a log has a line; logs have no other way to say so."""
+    waiting = threading.Event()
+    for _ in range(int(deadline / 0.02)):
+        if file.exists() and text in file.read_text():
+            return
+        waiting.wait(0.02)
+    raise AssertionError(f"{text!r} did not appear in:\n{file.read_text()}")
+
+
+def test_a_reload_changes_routes_and_closes_no_connection(serving):
+    proxy, file, _, two = serving
+    with socket.create_connection(proxy.address, timeout=5) as client:
+        client.sendall(GET)
+        assert read_until(client, b"one").endswith(b"one")
+        file.write_text(configuration(proxy.port, two))
+        proxy.process.send_signal(signal.SIGHUP)
+        wait_for_line(proxy.output, "the configuration was reloaded")
+        client.sendall(GET)
+        assert read_until(client, b"two").endswith(b"two")
+
+
+def test_a_bad_configuration_changes_nothing_and_all_its_errors_are_logged(serving):
+    proxy, file, one, _ = serving
+    file.write_text(configuration(proxy.port, one, 'pol = "app"\n[pool.b]\nservers = []\n'))
+
+    proxy.process.send_signal(signal.SIGHUP)
+
+    wait_for_line(proxy.output, "the configuration is not reloaded")
+    log = proxy.output.read_text()
+    assert "reverse.site.routes[0].pol" in log
+    assert "did you mean 'pool'" in log
+    assert "pool.b.servers" in log
+    assert exchange(proxy.address, CLOSE).endswith(b"one")
+
+
+def test_sigusr1_reopens_the_access_log(serving, tmp_path):
+    proxy, _, _, _ = serving
+    log = tmp_path / "access.log"
+    exchange(proxy.address, CLOSE)
+    wait_for_line(log, "GET / 200")
+    log.rename(tmp_path / "access.log.1")
+
+    proxy.process.send_signal(signal.SIGUSR1)
+
+    wait_for_line(proxy.output, "the access log was reopened")
+    exchange(proxy.address, CLOSE)
+    wait_for_line(log, "GET / 200")
+
+
+def test_sigterm_lets_what_is_in_flight_finish(tmp_path):
+    asked, go_on = threading.Event(), threading.Event()
+
+    def slow(connection, head):
+        asked.set()
+        go_on.wait(5)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone")
+
+    with (
+        ScriptedOrigin(slow) as origin,
+        Proxy(tmp_path, "reverse", "--backend", origin.url) as proxy,
+    ):
+        with socket.create_connection(proxy.address, timeout=5) as client:
+            client.sendall(GET)
+            assert asked.wait(5)
+            proxy.process.send_signal(signal.SIGTERM)
+            wait_for_line(proxy.output, "stopping")
+            with pytest.raises(OSError, match="refused"):
+                socket.create_connection(proxy.address, timeout=1)
+            go_on.set()
+            answer = read_until(client, b"done")
+        assert answer.endswith(b"done")
+        assert b"Connection: close\r\n" in answer
+        # Twisted ends itself with the signal that asked it to, so that its parent can tell.
+        assert proxy.process.wait(5) in (0, -signal.SIGTERM)
+
+
+def test_tls_is_terminated_with_one_certificate(tmp_path, origins, certificate):
+    options = ["--certificate", str(certificate.certificate), "--key", str(certificate.key)]
+    with Proxy(tmp_path, "reverse", "--backend", origins.url, *options) as proxy:
+        context = certificate.client_context()
+        plain = socket.create_connection(proxy.address, timeout=5)
+        with context.wrap_socket(plain, server_hostname="localhost") as client:
+            client.sendall(CLOSE)
+            assert read_until(client, b"\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_an_https_backend_is_verified(tmp_path, origins, certificate, trusted):
+    port = free_port()
+    file = tmp_path / "proxykit.toml"
+    tls = f'[pool.app.tls]\nca = "{certificate.authority}"\n' if trusted else ""
+    backend = f'[pool.app]\nservers = ["{origins.https_url}"]\n' + tls
+    listener = f'[reverse.a]\nlisten = ["127.0.0.1:{port}"]\n[[reverse.a.routes]]\npool = "app"\n'
+    file.write_text(backend + listener)
+    with Proxy(tmp_path, "serve", "--config", str(file), port=port) as proxy:
+        answer = exchange(proxy.address, CLOSE)
+
+    assert answer.startswith(b"HTTP/1.1 200 " if trusted else b"HTTP/1.1 502 ")
+    assert trusted or b"tls_certificate_error" in answer
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(90)
+def test_the_demonstration_succeeds():
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    finished = subprocess.run(
+        [sys.executable, "-m", "demo"], cwd=ROOT, env=environment, capture_output=True, text=True,
+        timeout=80, check=False,
+    )  # fmt: skip
+
+    assert finished.returncode == 0, finished.stdout
+    assert "All is right" in finished.stdout

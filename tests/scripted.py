@@ -1,0 +1,99 @@
+"""An origin that does what a script says, byte by byte, and remembers what it was sent."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable
+from typing import Self
+
+Script = Callable[[socket.socket, bytes], None]
+
+
+def reply(data: bytes) -> Script:
+    """Give a script that answers each head that it reads with the same bytes."""
+    return lambda connection, head: connection.sendall(data)
+
+
+class ScriptedOrigin:
+    """Listens on a free port of the loopback interface; each connection has a thread.
+
+    :ivar script: is called with the connection and each head that came on it.
+    :ivar received: all bytes of each connection, in the order of the connections.
+    """
+
+    def __init__(self, script: Script) -> None:
+        """Listen; nothing is accepted before ``with``."""
+        self.script = script
+        self.received: list[bytearray] = []
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listening.getsockname()[1]
+        self._connections: list[socket.socket] = []
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def heads(self) -> list[bytes]:
+        """Give the request lines that came, on all connections."""
+        lines = b"".join(map(bytes, self.received)).split(b"\r\n")
+        return [line for line in lines if line.endswith((b"HTTP/1.1", b"HTTP/1.0"))]
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listening.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
+        self._listening.close()
+        for connection in self._connections:
+            connection.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._listening.accept()
+                connection.settimeout(10)
+                self._connections.append(connection)
+                record = bytearray()
+                self.received.append(record)
+                threading.Thread(target=self._serve, args=(connection, record), daemon=True).start()
+
+    def _serve(self, connection: socket.socket, record: bytearray) -> None:
+        pending = b""
+        with contextlib.suppress(OSError), connection:
+            while data := connection.recv(65536):
+                record += data
+                pending += data
+                while b"\r\n\r\n" in pending:
+                    head, _, pending = pending.partition(b"\r\n\r\n")
+                    self.script(connection, head)
+
+
+def exchange(address: tuple[str, int], data: bytes) -> bytes:
+    """Send bytes on a connection of its own and read until the other side ends it."""
+    with socket.create_connection(address, timeout=5) as connection:
+        connection.sendall(data)
+        return read_all(connection)
+
+
+def read_all(connection: socket.socket) -> bytes:
+    """Read until the other side ends the connection."""
+    pieces: list[bytes] = []
+    with contextlib.suppress(ConnectionResetError):
+        while piece := connection.recv(65536):
+            pieces.append(piece)
+    return b"".join(pieces)
+
+
+def read_until(connection: socket.socket, end: bytes) -> bytes:
+    """Read until what came ends with something."""
+    data = b""
+    while not data.endswith(end):
+        piece = connection.recv(65536)
+        if not piece:
+            break
+        data += piece
+    return data

@@ -52,6 +52,7 @@ class FastReactor(EPollReactor):
             selectable = selectables.get(descriptor)
             if selectable is None:
                 continue  # an event before this one in the same batch removed it
+            why: BaseException | None
             try:
                 if selectable.fileno() == -1:
                     why = ConnectionFdescWentAway("the descriptor went away")
@@ -67,7 +68,7 @@ class FastReactor(EPollReactor):
             except BaseException as error:
                 log.callWithLogger(selectable, log.err)
                 why = error
-            if why:
+            if why is not None:
                 log.callWithLogger(
                     selectable, self._disconnectSelectable, selectable, why, event == EPOLLIN
                 )

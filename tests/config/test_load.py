@@ -1,0 +1,124 @@
+"""A configuration is read whole: everything that is wrong is said at once, with its place."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from proxykit.command import main
+from proxykit.config.endpoints import endpoint_description
+from proxykit.config.load import ConfigurationErrors, parse
+
+GOOD = """
+[pool.app]
+servers = ["http://127.0.0.1:9001", { url = "unix:/run/app.sock", weight = 3 }]
+connect_timeout = "250ms"
+
+[forward.office]
+listen = "127.0.0.1:3128"
+
+[[forward.office.filters]]
+use = "access"
+allow = ["127.0.0.0/8"]
+
+[reverse.site]
+listen = ["127.0.0.1:8080"]
+
+[[reverse.site.routes]]
+host = ["example.com", "*.example.com"]
+path = "/api/"
+pool = "app"
+strip_prefix = "/api"
+
+[[reverse.site.routes]]
+redirect = { to = "https://example.com{uri}", status = 308 }
+"""
+
+
+def errors_of(text):
+    with pytest.raises(ConfigurationErrors) as caught:
+        parse(text, Path("."), "f.toml")
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_a_good_configuration_is_read():
+    configuration = parse(GOOD, Path("."), "f.toml")
+
+    assert configuration.pool["app"].connect_timeout == 0.25
+    assert [server.weight for server in configuration.pool["app"].servers] == [1, 3]
+
+
+def test_all_errors_are_reported_at_once_with_their_lines():
+    text = GOOD.replace("connect_timeout", "conect_timeout").replace('"access"', '"acess"')
+    text = text.replace('path = "/api/"', 'path = "api"')
+
+    problems = errors_of(text)
+
+    assert [problem.split(": ")[0] for problem in problems] == [
+        "f.toml:4",
+        "f.toml:10",
+        "f.toml:18",
+    ]
+    assert "did you mean 'connect_timeout'?" in problems[0]
+    assert "did you mean 'access'?" in problems[1]
+    assert "reverse.site.routes[0].path" in problems[2]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('pool = "app"', 'pool = "ap"', "did you mean 'app'?"),
+        ('allow = ["127.0.0.0/8"]', 'allow = ["127.0.0.0/33"]', "expected a network"),
+        ('allow = ["127', 'alow = ["127', "did you mean 'allow'?"),
+        ("weight = 3", "wieght = 3", "did you mean 'weight'?"),
+        ('"250ms"', '"250"', "expected a duration"),
+        ('"127.0.0.1:8080"', '"127.0.0.1:3128"', "is also what forward.office.listen listens on"),
+        ('"127.0.0.1:8080"', '"nonsense"', "expected an endpoint"),
+        ("http://127.0.0.1:9001", "ftp://127.0.0.1", "expected a server"),
+        ("[pool.app]", "[pool.app", "is not TOML"),
+        ("status = 308", "status = 200", "301"),
+    ],
+)
+def test_an_error_says_what_is_wrong(old, new, message):
+    problems = errors_of(GOOD.replace(old, new))
+
+    assert len(problems) == 1
+    assert message in problems[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "description"),
+    [
+        (":8080", "tcp:8080"),
+        ("127.0.0.1:8080", "tcp:8080:interface=127.0.0.1"),
+        ("[::1]:8080", "tcp:8080:interface=\\:\\:1"),
+        ("unix:/run/a.sock", "unix:address=/run/a.sock"),
+        ("systemd:domain=INET:index=0", "systemd:domain=INET:index=0"),
+    ],
+)
+def test_an_endpoint_is_a_host_and_port_a_path_or_twisteds_own(text, description):
+    assert endpoint_description(text) == description
+
+
+def test_the_command_checks_a_file(tmp_path, capsys):
+    file = tmp_path / "f.toml"
+    file.write_text(GOOD)
+    assert main(["check", str(file)]) == 0
+    file.write_text(GOOD.replace("[[forward", "[[forwad"))
+    assert main(["check", str(file)]) == 1
+    assert "did you mean 'forward'?" in capsys.readouterr().err
+
+
+def test_every_sample_configuration_is_good(capsys):
+    samples = sorted((Path(__file__).parents[2] / "etc").glob("*.toml"))
+    assert samples
+    for sample in samples:
+        assert main(["check", str(sample)]) == 0
+
+
+def test_the_schema_names_the_filters_options(capsys):
+    assert main(["schema"]) == 0
+    schema = json.loads(capsys.readouterr().out)
+    assert "rules" in schema["$defs"]["filter.access"]["properties"]

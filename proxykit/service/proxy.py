@@ -54,6 +54,7 @@ class ProxyService(Service):
         self._access_log = self._make_log(configuration)
         self._plan = self._compile(configuration, self._access_log)
         self._open: dict[str, _Open] = {}
+        self._cannot_serve = False
         self._notifier = sdnotify.SystemdNotifier()
 
     # --- starting and stopping ----------------------------------------------------------------
@@ -63,6 +64,8 @@ class ProxyService(Service):
         super().privilegedStartService()  # type: ignore[no-untyped-call]
         for plan in self._plan.listeners.values():
             self._listen(plan).addErrback(self._cannot_start, plan)
+        if self._cannot_serve:
+            raise SystemExit(1)
 
     def startService(self) -> None:
         """Begin to serve."""
@@ -186,8 +189,9 @@ class ProxyService(Service):
         )
         tls = None if plan.tls is None else ServerTls(plan.tls)
         factory = listener if tls is None else TLSMemoryBIOFactory(tls, False, listener)
-        endpoint = serverFromString(self._reactor, plan.endpoint)
-        listening = maybeDeferred(endpoint.listen, factory)
+        listening = maybeDeferred(
+            lambda: serverFromString(self._reactor, plan.endpoint).listen(factory)
+        )
 
         def opened(port: IListeningPort) -> None:
             self._open[plan.endpoint] = _Open(plan, listener, port, tls)
@@ -210,4 +214,5 @@ class ProxyService(Service):
     def _cannot_start(self, failure: Any, plan: ListenerPlan) -> None:
         """Give up: a proxy that serves half of what it should is found out too late."""
         self._cannot_listen(failure, plan)
+        self._cannot_serve = True
         self._reactor.callWhenRunning(self._reactor.stop)

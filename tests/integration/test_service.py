@@ -127,6 +127,49 @@ def test_sigterm_lets_what_is_in_flight_finish(tmp_path):
         assert proxy.process.wait(5) in (0, -signal.SIGTERM)
 
 
+def test_a_socket_that_systemd_opened_is_served_and_systemd_is_told(tmp_path, origins):
+    """Socket activation: the descriptor is 3, and LISTEN_PID is ours (sd_listen_fds(3))."""
+    notified = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    notified.settimeout(10)
+    notified.bind(str(tmp_path / "notify"))
+    listening = socket.create_server(("127.0.0.1", 0))
+    start = (
+        "import os, sys; os.dup2(int(sys.argv[1]), 3);"
+        "os.environ['LISTEN_PID'] = str(os.getpid());"
+        "os.execv(sys.executable, [sys.executable, *sys.argv[2:]])"
+    )
+    run = "from twisted.scripts.twistd import run; run()"
+    options = ["--listen", "systemd:domain=INET:index=0", "--backend", origins.url]
+    environment = {"LISTEN_FDS": "1", "LISTEN_FDNAMES": "proxykit", "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", start, str(listening.fileno()),
+         "-c", run, "-n", "--pidfile=", "proxykit", "reverse", *options],
+        pass_fds=[listening.fileno()], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        env={**os.environ, **environment, "NOTIFY_SOCKET": str(tmp_path / "notify")}, cwd=tmp_path,
+    )  # fmt: skip
+    try:
+        assert notified.recv(100) == b"READY=1"
+        assert exchange(listening.getsockname(), CLOSE).startswith(b"HTTP/1.1 200 ")
+        process.terminate()
+        assert notified.recv(100) == b"STOPPING=1"
+    finally:
+        process.terminate()
+        process.wait(10)
+        listening.close()
+        notified.close()
+
+
+def test_an_address_that_is_taken_ends_the_start_with_an_error(tmp_path, origins):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        proxy = Proxy(
+            tmp_path, "reverse", "--backend", origins.url, port=taken.getsockname()[1]
+        ).begin()
+
+        assert proxy.process.wait(10) == 1
+        assert "cannot listen on tcp:" in proxy.output.read_text()
+        assert "Traceback" not in proxy.output.read_text()
+
+
 def test_tls_is_terminated_with_one_certificate(tmp_path, origins, certificate):
     options = ["--certificate", str(certificate.certificate), "--key", str(certificate.key)]
     with Proxy(tmp_path, "reverse", "--backend", origins.url, *options) as proxy:

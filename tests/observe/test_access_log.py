@@ -1,0 +1,117 @@
+"""Access logs: their formats, and what happens to their files."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import attrs
+import pytest
+from twisted.internet.task import Clock
+
+from proxykit.engine.record import ExchangeRecord
+from proxykit.errors import ConfigurationError
+from proxykit.observe.access_log import AccessLog
+from proxykit.observe.log_formats import combined, common, compile_format, json_line
+
+RECORD = ExchangeRecord(
+    exchange_id="e-1",
+    listener="reverse.a",
+    client_address="192.0.2.1",
+    user="ada",
+    method=b"GET",
+    target=b"/a?b",
+    version=1,
+    host="example.com",
+    status=200,
+    upstream="127.0.0.1:9001",
+    route="0",
+    started_at=0.0,
+    duration_seconds=0.0125,
+    upstream_seconds=None,
+    received_bytes=0,
+    sent_bytes=7,
+    referer=b"",
+    user_agent=b'curl "8"',
+    error_type="",
+    detail="",
+    tunnel=False,
+    reused=True,
+)
+
+
+def test_the_common_and_the_combined_format():
+    line = common(RECORD)
+
+    assert line.startswith("192.0.2.1 - ada [")
+    assert line.endswith('] "GET /a?b HTTP/1.1" 200 7')
+    assert combined(RECORD) == line + ' "-" "curl \\x228\\x22"'
+
+
+def test_json_says_everything():
+    said = json.loads(json_line(RECORD))
+
+    assert said["duration_ms"] == 12.5
+    assert said["id"] == "e-1"
+    assert len(said) == len(attrs.fields(ExchangeRecord))
+
+
+@pytest.mark.parametrize(
+    "log_format", ["common", "combined", "json", "{target} {user_agent} {user}"]
+)
+@pytest.mark.parametrize("hostile", [b"a\nb", b"a\r\nb", b"\x1b[31m", b"\xff\xfe", b"\x7f"])
+def test_no_line_can_be_forged(log_format, hostile):
+    record = attrs.evolve(
+        RECORD, target=hostile, user_agent=hostile, referer=hostile, user=hostile.decode("latin-1")
+    )
+
+    line = compile_format(log_format)(record)
+
+    assert line.isprintable()
+    assert line.isascii()
+
+
+@pytest.mark.parametrize("text", ["{nothing}", "{unclosed", "no field"])
+def test_a_format_that_says_nothing_sensible_is_refused(text):
+    with pytest.raises(ConfigurationError):
+        compile_format(text)
+
+
+def test_lines_are_buffered_for_a_second(tmp_path):
+    clock, path = Clock(), tmp_path / "log"
+    log = AccessLog(str(path), "{target}", clock)
+    log.start()
+
+    log.finished(RECORD)
+    log.finished(RECORD)
+    assert path.read_text() == ""
+    clock.advance(1)
+
+    assert path.read_text() == "/a?b\n/a?b\n"
+    log.stop()
+
+
+def test_a_file_that_was_moved_away_is_opened_anew(tmp_path):
+    path, old = tmp_path / "log", tmp_path / "log.1"
+    log = AccessLog(str(path), "{target}", Clock())
+    log.start()
+    log.finished(RECORD)
+    os.rename(path, old)
+
+    log.reopen()
+    log.finished(RECORD)
+    log.stop()
+
+    assert (old.read_text(), path.read_text()) == ("/a?b\n", "/a?b\n")
+
+
+def test_a_full_disk_costs_lines_and_nothing_else():
+    log = AccessLog("/dev/full", "{target}", Clock())
+    log.start()
+
+    log.finished(RECORD)
+    log.flush()
+    log.finished(RECORD)
+    log.stop()
+
+    assert log.dropped == 2

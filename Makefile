@@ -39,7 +39,7 @@ format: .venv/.installed
 
 bench: .venv/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
-	benchmarks/install
+	PYTHON=$(BIN)/python benchmarks/install
 	$(BIN)/python -m benchmarks
 
 clean:

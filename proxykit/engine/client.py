@@ -13,7 +13,7 @@ from ..upstream.connection import UpstreamConnection
 class Client(Protocol):
     """The client's side of an exchange.
 
-    :ivar identity: the same object for requests whose fields may be rendered alike; see
+    :ivar identity: equal for requests whose fields may be rendered alike; see
         ``engine.forwarding``.
     """
 

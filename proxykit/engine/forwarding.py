@@ -87,7 +87,7 @@ class ForwardingRules:
     def request_fields(self, exchange: Exchange, identity: object, host: bytes | None) -> bytes:
         """Write the fields of a request as they go upstream, without those of its framing.
 
-        :param identity: the same object for all requests of one client connection.
+        :param identity: equal for requests whose equal fields may be rendered alike.
         :param host: what Host says, ``None`` to keep the client's.
         :returns: field lines; remembered with the section for the client's next request like it.
         """
@@ -96,7 +96,7 @@ class ForwardingRules:
         headers = request.changed_headers
         if headers is None and host is None:
             rendering = section.rendering
-            if rendering is not None and rendering[0] is identity:
+            if rendering is not None and rendering[0] == identity:
                 return rendering[1]
             data = self._render_request(exchange, section, section.fields, None)
             section.rendering = (identity, data)

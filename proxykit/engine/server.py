@@ -74,7 +74,8 @@ class ServerProtocol(Protocol):
 
     :ivar state: where it is in its life.
     :ivar peer_address: the peer's IP address, ``""`` for a UNIX socket.
-    :ivar identity: the same object for requests under one policy; see ``engine.forwarding``.
+    :ivar identity: all that the rendering of a request's fields depends on besides the fields:
+        the rules, the client, the scheme. Connections of one client share what was rendered.
     :ivar deadline: see ``net.sweeper``.
     """
 
@@ -97,7 +98,7 @@ class ServerProtocol(Protocol):
         self._scheme = "http"
         self._served = 0
         self._out: list[bytes] = []
-        self.identity: object = object()
+        self.identity: object = (self._pipeline.rules, peer_address, self._scheme)
         self.state = State.IDLE
         self.peer_address = peer_address
         self.deadline = NEVER
@@ -112,6 +113,7 @@ class ServerProtocol(Protocol):
         transport = self.transport
         if ISSLTransport.providedBy(transport):
             self._scheme = "https"
+            self.identity = (self._pipeline.rules, self.peer_address, self._scheme)
         self._listener.opened(self)
         transport.registerProducer(self, True)
         if self._pipeline.chain.connection:
@@ -212,7 +214,7 @@ class ServerProtocol(Protocol):
         if pipeline is not self._pipeline:
             # A reload: the next exchange is under the new policy.
             self._pipeline = pipeline
-            self.identity = object()
+            self.identity = (pipeline.rules, self.peer_address, self._scheme)
         self._served += 1
         section = request.section
         options = section.options

@@ -157,14 +157,14 @@ class RequestReader(_Reader):
         block = buffer[head_end : end + 2]  # empty when there are no fields at all
         section = _REQUEST_SECTIONS.parse(block, self._limits.fields)
         version = 1 if version_text == b"1" else 0
-        check_host(version, target, method, section)
+        parsed = check_host(version, target, method, section)
         framing = request_framing(version, section)
         if method == b"CONNECT" and not isinstance(framing, NoContent):
             # RFC 9110 section 9.3.6: content of a CONNECT has no meaning, only two readings.
             raise BadRequest("a CONNECT has content")
         self._buffer = buffer[end + 4 :]
         self._content = _content_reader(framing, BadRequest)
-        return Request(method, target, version, section, framing)
+        return Request(method, target, version, section, framing, parsed)
 
     def _skip_empty_lines(self) -> bytes:
         """Skip empty lines before a request (RFC 9112 section 2.2); give what is behind them."""

@@ -32,15 +32,19 @@ class Request:
         version: int,
         section: FieldSection,
         framing: Framing,
+        target: Target | None = None,
     ) -> None:
-        """Take what the reader read."""
+        """Take what the reader read.
+
+        :param target: the target, when it was parsed already.
+        """
         self.method = method
         self.raw_target = raw_target
         self.version = version
         self.section = section
         self.framing = framing
         self._headers: Headers | None = None
-        self._target: Target | None = None
+        self._target = target
 
     @property
     def headers(self) -> Headers:
@@ -106,9 +110,12 @@ class Request:
         return f"<Request {self.method!r} {self.raw_target!r}>"
 
 
-def check_host(version: int, raw_target: bytes, method: bytes, section: FieldSection) -> None:
+def check_host(
+    version: int, raw_target: bytes, method: bytes, section: FieldSection
+) -> Target | None:
     """Hold the rules for Host (RFC 9112 section 3.2).
 
+    :returns: the target when it had to be parsed for that, ``None`` in origin-form.
     :raises BadRequest: when Host is missing (HTTP/1.1), doubled, malformed, or names another
         host or port than a target that has an authority of its own; or when the target has
         none of the four forms.
@@ -118,19 +125,20 @@ def check_host(version: int, raw_target: bytes, method: bytes, section: FieldSec
     if host is None:
         if version:
             raise BadRequest("there is no Host")
-        return
+        return target
     if not host:
         # An empty Host is right only for a target without an authority, which no proxy is sent.
         raise BadRequest("Host is empty")
     authority = parse_authority(host)
     if target is None or target.authority is None:
-        return
+        return target
     default = {"http": 80, "https": 443}.get(target.scheme, target.authority.port)
     wanted = (target.authority.host, target.authority.port or default)
     if wanted != (authority.host, authority.port or default):
         # RFC 9112 section 3.2.2 lets a proxy ignore Host here. What is behind may not, so a
         # difference is refused: two programs would see two hosts.
         raise BadRequest("Host and the request target name different hosts")
+    return target
 
 
 def _visible(value: bytes) -> bool:

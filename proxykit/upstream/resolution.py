@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IAddress, IHostnameResolver, IResolution
 from zope.interface import implementer
 
 from ..errors import NameNotResolved
+from ..net.sweeper import NEVER
 
 Addresses = tuple[str, ...]
 
@@ -40,7 +41,10 @@ class Resolver:
         if entry is not None and entry[0] > monotonic():
             return entry[1]
         literal = _literal(host)
-        return (literal,) if literal is not None else None
+        if literal is None:
+            return None
+        self._remember(host, NEVER, (literal,))
+        return (literal,)
 
     def resolve(self, host: str) -> Deferred[Addresses]:
         """Resolve a name.
@@ -62,12 +66,15 @@ class Resolver:
     def resolved(self, host: str, addresses: Sequence[str]) -> None:
         """Called when a resolution is complete."""
         found = _by_turns(addresses)
-        if len(self._known) >= _MOST_NAMES:
-            self._known.clear()
         seconds = _FOUND_SECONDS if found else _NOT_FOUND_SECONDS
-        self._known[host] = (monotonic() + seconds, found)
+        self._remember(host, monotonic() + seconds, found)
         for waiting in self._waiting.pop(host, ()):
             waiting.callback(found)
+
+    def _remember(self, host: str, until: float, addresses: Addresses) -> None:
+        if len(self._known) >= _MOST_NAMES:
+            self._known.clear()
+        self._known[host] = (until, addresses)
 
 
 @implementer(IResolutionReceiver)

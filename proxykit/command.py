@@ -14,7 +14,8 @@ from .config.load import ConfigurationErrors, load
 from .config.registry import balancer_factories, filter_factories
 from .config.schema import configuration_schema
 from .errors import ConfigurationError
-from .service.build import Environment, compile_plan
+from .service.build import compile_plan
+from .service.compilation import Environment
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

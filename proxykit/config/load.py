@@ -12,7 +12,8 @@ from typing import Any, get_args, get_origin
 from attrs import frozen
 from pydantic import BaseModel, ValidationError
 
-from .models import Configuration, FilterEntry
+from .filter_entry import FilterEntry
+from .models import Configuration
 from .places import KeyPath, Places
 from .registry import balancer_factories, filter_factories
 

@@ -21,7 +21,8 @@ from ..engine.listener import Listener
 from ..errors import ConfigurationError
 from ..net.tls import ServerTls
 from ..observe.access_log import AccessLog
-from .build import Environment, ListenerPlan, Plan, compile_plan
+from .build import compile_plan
+from .compilation import Environment, ListenerPlan, Plan
 
 _log = Logger()
 

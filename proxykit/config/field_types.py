@@ -1,0 +1,58 @@
+"""The types that a configuration's keys have, as operators write them."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from ..message.path import checked_path_match
+from ..options import Network
+from .endpoints import endpoint_description
+
+
+def as_list(value: object) -> object:
+    """Let one text stand for a list of one."""
+    return [value] if isinstance(value, str) else value
+
+
+def _endpoint(value: str) -> str:
+    return endpoint_description(value)
+
+
+def _server_url(value: str) -> str:
+    if value.startswith("unix:/"):
+        return value
+    parts = urlsplit(value)
+    try:
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or parts.path not in ("", "/") or parts.query or parts.username is not None:
+        raise ValueError(
+            f'expected a server such as "http://127.0.0.1:9001", "https://a.example" or '
+            f'"unix:/path", got {value!r}'
+        )
+    return value.rstrip("/")
+
+
+def _host_match(value: str) -> str:
+    if not re.match(r"(\*\.)?[A-Za-z0-9._:-]+\Z", value):
+        raise ValueError(f'expected a host such as "a.example" or "*.a.example", got {value!r}')
+    return value.lower()
+
+
+Endpoint = Annotated[str, AfterValidator(_endpoint)]
+Endpoints = Annotated[list[Endpoint], BeforeValidator(as_list)]
+ServerUrl = Annotated[str, AfterValidator(_server_url)]
+PathPattern = Annotated[str, AfterValidator(checked_path_match)]
+HostPatterns = Annotated[
+    list[Annotated[str, AfterValidator(_host_match)]], BeforeValidator(as_list)
+]
+Methods = Annotated[
+    list[Annotated[str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")]], BeforeValidator(as_list)
+]
+Networks = Annotated[list[Network], BeforeValidator(as_list)]
+Count = Annotated[int, Field(ge=1, strict=True)]

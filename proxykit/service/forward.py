@@ -1,0 +1,50 @@
+"""Compiles forward listeners."""
+
+from __future__ import annotations
+
+from ..config.forward import ForwardListener
+from ..engine.forwarding import Direction
+from ..forward.router import ForwardRouter
+from ..upstream.connector import TcpConnector
+from ..upstream.server import PoolLimits, Server
+from .compilation import Compilation
+
+
+def compile_forward(compilation: Compilation, name: str, model: ForwardListener) -> None:
+    """Compile one forward listener into the plan."""
+    environment = compilation.environment
+    limits = PoolLimits(connections=model.max_connections, response_seconds=model.response_timeout)
+
+    def make_server(server_name: str, connector: TcpConnector) -> Server:
+        return Server(
+            server_name,
+            connector,
+            limits,
+            environment.reactor,
+            environment.sweeper,
+            compilation.head_limits,
+        )
+
+    def make_connector(host: str, port: int) -> TcpConnector:
+        return TcpConnector(
+            environment.reactor,
+            environment.resolver,
+            host,
+            port,
+            connect_seconds=model.connect_timeout,
+        )
+
+    chain = compilation.chain(model.filters)
+    router = ForwardRouter(
+        environment.resolver,
+        make_server,
+        make_connector,
+        chain,
+        model.connect_ports,
+        allow_private=model.allow_private,
+    )
+    compilation.plan.retiring.append(router.retire)
+    pipeline = compilation.pipeline(
+        name, Direction.FORWARD, model.trust_proxy, router.choose, chain
+    )
+    compilation.listen(model.listen, pipeline)

@@ -1,0 +1,79 @@
+"""Compiles pools and their servers."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from ..config.pool import Pool as PoolModel
+from ..net.tls import client_context
+from ..reverse.pool import Pool
+from ..upstream.connector import Connector, TcpConnector, UnixConnector
+from ..upstream.server import PoolLimits, Server
+from .compilation import Compilation
+
+
+def compile_pool(compilation: Compilation, name: str, model: PoolModel) -> Pool:
+    """Compile one pool; the plan retires it."""
+    limits = PoolLimits(
+        connections=model.max_connections,
+        queue=model.queue_size,
+        queue_seconds=model.queue_timeout,
+        response_seconds=model.response_timeout,
+        idle_seconds=model.idle_timeout,
+    )
+    servers = [_server(compilation, each.url, each.weight, model, limits) for each in model.servers]
+    pool = Pool(name, servers, model.balancer.build(), model.retries)
+    compilation.plan.retiring.append(pool.retire)
+    return pool
+
+
+def _server(
+    compilation: Compilation, url: str, weight: int, model: PoolModel, limits: PoolLimits
+) -> Server:
+    environment = compilation.environment
+    connector: Connector
+    if url.startswith("unix:"):
+        name = url.removeprefix("unix:")
+        host = "localhost"
+        connector = UnixConnector(environment.reactor, name, model.connect_timeout)
+    else:
+        parts = urlsplit(url)
+        server_host = parts.hostname or ""
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        bracketed = f"[{server_host}]" if ":" in server_host else server_host
+        name = f"{bracketed}:{port}"
+        host = parts.netloc
+        connector = TcpConnector(
+            environment.reactor,
+            environment.resolver,
+            server_host,
+            port,
+            _client_tls(compilation, server_host, model) if parts.scheme == "https" else None,
+            model.connect_timeout,
+        )
+    return Server(
+        name,
+        connector,
+        limits,
+        environment.reactor,
+        environment.sweeper,
+        compilation.head_limits,
+        weight,
+        _host_field(model.host, host),
+    )
+
+
+def _client_tls(compilation: Compilation, host: str, model: PoolModel) -> Any:
+    tls = model.tls
+    if tls is None:
+        return client_context(host)
+    ca_file = compilation.context.directory / tls.ca if tls.ca is not None else None
+    return client_context(tls.server_name or host, ca_file, verify=tls.verify)
+
+
+def _host_field(rule: str, server_host: str) -> bytes | None:
+    """Give what Host says upstream: ``keep``, ``server``, or a name."""
+    if rule == "keep":
+        return None
+    return (server_host if rule == "server" else rule).encode("ascii")

@@ -36,6 +36,7 @@ class FastReactor(EPollReactor):
     def __init__(self) -> None:
         """Make a reactor that does not run yet."""
         bytearray(_LARGER_THAN_A_READ)
+        self.unsent: list[Any] = []
         super().__init__()  # type: ignore[no-untyped-call]
 
     def doPoll(self, timeout: float | None) -> None:
@@ -43,6 +44,11 @@ class FastReactor(EPollReactor):
 
         :param timeout: in seconds, ``None`` to wait for as long as it takes.
         """
+        if self.unsent:
+            # Timers wrote something. Sending it may have set others, of which the time-out that
+            # was computed before does not know.
+            self._send_unsent()
+            timeout = 0
         selectables = self._selectables
         try:
             events = self._poller.poll(-1 if timeout is None else timeout, _MOST_EVENTS)
@@ -73,7 +79,23 @@ class FastReactor(EPollReactor):
                     selectable, self._disconnectSelectable, selectable, why, event == EPOLLIN
                 )
 
+        if self.unsent:
+            self._send_unsent()
+
     doIteration = doPoll
+
+    def _send_unsent(self) -> None:
+        """Send what was written to transports in this turn."""
+        unsent, self.unsent = self.unsent, []
+        why: BaseException | None
+        for transport in unsent:
+            try:
+                why = transport.send_unsent()
+            except BaseException as error:
+                log.callWithLogger(transport, log.err)
+                why = error
+            if why is not None:
+                log.callWithLogger(transport, self._disconnectSelectable, transport, why, False)
 
     def listenTCP(
         self, port: int, factory: Any, backlog: int = 50, interface: str = ""

@@ -22,8 +22,8 @@ _LEFT_OUT = {
     "test_lostFileDescriptor",
     # It runs an interpreter as another user, which has to be allowed to read it.
     "test_changeUID",
-    # These take for granted that a write is put off to the next turn, so that an abort in this one
-    # discards it, or so that it fills the buffer and pauses the producer. Ours is sent at once.
+    # These take for granted that a large write is put off to the next turn, so that an abort in
+    # this one discards it, or so that it fills the buffer and pauses the producer. Ours goes at once.
     "AbortConnectionTests_FastReactorTests.test_clientAbortsConnectionThenLosesConnection",
     "AbortConnectionTests_FastReactorTests.test_clientAbortsConnectionTwice",
     "AbortConnectionTests_FastReactorTests.test_dataReceivedAbort",

@@ -59,13 +59,10 @@ class State(enum.Enum):
     CLOSED = "closed"
 
 
-class _Hold(enum.IntFlag):
-    """Why a client is not read."""
-
-    NONE = 0
-    UPSTREAM = 1
-    PIPELINED = 2
-    FILTER = 4
+# Why a client is not read. Plain numbers, for those of an enum.IntFlag cost 1 µs an exchange.
+_HELD_BY_UPSTREAM = 1
+_HELD_BY_PIPELINING = 2
+_HELD_BY_FILTER = 4
 
 
 @implementer(IPushProducer, IHalfCloseableProtocol)
@@ -94,7 +91,7 @@ class ServerProtocol(Protocol):
         self._chunked = False
         self._advancing = False
         self._full = False
-        self._hold = _Hold.NONE
+        self._hold = 0
         self._scheme = "http"
         self._served = 0
         self._out: list[bytes] = []
@@ -118,7 +115,7 @@ class ServerProtocol(Protocol):
         transport.registerProducer(self, True)
         if self._pipeline.chain.connection:
             self.state = State.ASKED
-            self._hold_back(_Hold.FILTER)
+            self._hold_back(_HELD_BY_FILTER)
             self._ask_filters(0)
         else:
             # A client that connects and says nothing has as long as for a head.
@@ -148,7 +145,7 @@ class ServerProtocol(Protocol):
         if self.state is State.ASKED:
             self.state = State.IDLE
             self.deadline = monotonic() + self._pipeline.times.head
-            self._let_go(_Hold.FILTER)
+            self._let_go(_HELD_BY_FILTER)
 
     def _filter_answered(self, index: int, accepted: bool) -> None:
         if accepted:
@@ -181,8 +178,8 @@ class ServerProtocol(Protocol):
                         break
                     self._begin(cast(Request, event))
                 elif self._request_complete:
-                    if self._reader.buffered > _MOST_PIPELINED:
-                        self._hold_back(_Hold.PIPELINED)
+                    if len(self._reader.buffered) > _MOST_PIPELINED:
+                        self._hold_back(_HELD_BY_PIPELINING)
                     break
                 elif not self._read_content(self._relay):
                     break
@@ -240,7 +237,7 @@ class ServerProtocol(Protocol):
 
     def _read_content(self, relay: Relay) -> bool:
         """Read one event of a request's content; give whether there was one."""
-        if self._hold & _Hold.UPSTREAM:
+        if self._hold & _HELD_BY_UPSTREAM:
             return False
         event = self._reader.next_event()
         if event is None:
@@ -310,7 +307,7 @@ class ServerProtocol(Protocol):
     def _rest_is_here(self, request: Request) -> bool:
         """Say whether the request's content was read already, so that nothing is in doubt."""
         framing = request.framing
-        return isinstance(framing, Length) and self._reader.buffered >= framing.size
+        return isinstance(framing, Length) and len(self._reader.buffered) >= framing.size
 
     def send_content(self, data: bytes) -> None:
         """See ``relay.Client``."""
@@ -354,9 +351,9 @@ class ServerProtocol(Protocol):
     def hold_request(self, hold: bool) -> None:
         """See ``relay.Client``."""
         if hold:
-            self._hold_back(_Hold.UPSTREAM)
+            self._hold_back(_HELD_BY_UPSTREAM)
         else:
-            self._let_go(_Hold.UPSTREAM)
+            self._let_go(_HELD_BY_UPSTREAM)
 
     def start_tunnel(self, head: bytes, upstream: UpstreamConnection, data: bytes) -> None:
         """See ``relay.Client``."""
@@ -394,7 +391,8 @@ class ServerProtocol(Protocol):
         if not self._persistent:
             self._linger()
             return
-        self._let_go(_Hold.PIPELINED | _Hold.UPSTREAM)
+        if self._hold:
+            self._let_go(_HELD_BY_PIPELINING | _HELD_BY_UPSTREAM)
         if self._advancing:
             return
         if self._reader.buffered:
@@ -415,7 +413,7 @@ class ServerProtocol(Protocol):
         self.state = State.LINGERING
         self._reader.take_buffer()
         self.deadline = monotonic() + self._pipeline.times.linger
-        self._let_go(_Hold.PIPELINED | _Hold.UPSTREAM)
+        self._let_go(_HELD_BY_PIPELINING | _HELD_BY_UPSTREAM)
         self.transport.unregisterProducer()
         self.transport.loseWriteConnection()
 
@@ -510,12 +508,12 @@ class ServerProtocol(Protocol):
     def stopProducing(self) -> None:
         """The connection is being lost; ``connectionLost`` does what there is to do."""
 
-    def _hold_back(self, why: _Hold) -> None:
+    def _hold_back(self, why: int) -> None:
         if not self._hold:
             self.transport.pauseProducing()
         self._hold |= why
 
-    def _let_go(self, why: _Hold) -> None:
+    def _let_go(self, why: int) -> None:
         if not self._hold:
             return
         self._hold &= ~why

@@ -10,7 +10,7 @@ from ..errors import (
     TargetTooLong,
     VersionNotSupported,
 )
-from ..message.fields import FieldSection
+from ..message.fields import EMPTY_SECTION, FieldSection
 from ..message.framing import (
     NO_CONTENT,
     Chunked,
@@ -41,6 +41,8 @@ class EndOfMessage:
         self.trailers = trailers
 
 
+_END = EndOfMessage(EMPTY_SECTION)
+
 _REQUEST_SECTIONS = RememberedSections(BadRequest)
 _RESPONSE_SECTIONS = RememberedSections(BadResponse)
 
@@ -49,35 +51,37 @@ def _content_reader(
     framing: Framing, error: type[BadRequest] | type[BadResponse]
 ) -> ContentReader | None:
     """Make the reader of a framing's content, ``None`` where there is none."""
-    if isinstance(framing, NoContent):
+    if type(framing) is NoContent:
         return None
-    if isinstance(framing, Length):
+    if type(framing) is Length:
         return LengthReader(framing.size)
-    if isinstance(framing, Chunked):
+    if type(framing) is Chunked:
         return ChunkedReader(error)
     return UntilCloseReader()
 
 
-class _Reader:
-    """What both readers share: a buffer, and content behind a head."""
+def _end(trailers: FieldSection) -> EndOfMessage:
+    return _END if trailers is EMPTY_SECTION else EndOfMessage(trailers)
 
-    __slots__ = ("_buffer", "_content", "_ended", "_limits")
+
+class _Reader:
+    """What both readers share: a buffer, and content behind a head.
+
+    :ivar buffered: what was fed and not yet given back as events.
+    """
+
+    __slots__ = ("_content", "_ended", "_limits", "buffered")
 
     def __init__(self, limits: HeadLimits) -> None:
         """Expect a head within limits."""
-        self._buffer = b""
+        self.buffered = b""
         self._content: ContentReader | None = None
         self._ended: EndOfMessage | None = None
         self._limits = limits
 
     def feed(self, data: bytes) -> None:
         """Take what arrived; then ask for events until there is ``None``."""
-        self._buffer = self._buffer + data if self._buffer else data
-
-    @property
-    def buffered(self) -> int:
-        """How many bytes were fed and not yet given back as events."""
-        return len(self._buffer)
+        self.buffered = self.buffered + data if self.buffered else data
 
     @property
     def in_content(self) -> bool:
@@ -86,7 +90,7 @@ class _Reader:
 
     def take_buffer(self) -> bytes:
         """Give what was fed behind the last event, when the connection becomes a tunnel."""
-        data, self._buffer = self._buffer, b""
+        data, self.buffered = self.buffered, b""
         return data
 
     def _next_content(self, content: ContentReader) -> bytes | EndOfMessage | None:
@@ -94,23 +98,23 @@ class _Reader:
         if ended is not None:
             self._ended = self._content = None
             return ended
-        if not self._buffer:
+        if not self.buffered:
             return None
-        data, rest = content.feed(self._buffer)
+        data, rest = content.feed(self.buffered)
         if rest is None:
-            self._buffer = b""
+            self.buffered = b""
             return data or None
-        self._buffer = rest
+        self.buffered = rest
         if data:
-            self._ended = EndOfMessage(content.trailers)
+            self._ended = _end(content.trailers)
             return data
         self._content = None
-        return EndOfMessage(content.trailers)
+        return _end(content.trailers)
 
     def _head_end(self, error: type[ProxykitError]) -> int:
         """Find where the head at the beginning of the buffer ends, -1 if it is not all here."""
-        end = self._buffer.find(b"\r\n\r\n", 0, self._limits.head_size + 4)
-        if end < 0 and len(self._buffer) > self._limits.head_size:
+        end = self.buffered.find(b"\r\n\r\n", 0, self._limits.head_size + 4)
+        if end < 0 and len(self.buffered) > self._limits.head_size:
             raise error(f"the head is larger than {self._limits.head_size} bytes")
         return end
 
@@ -135,7 +139,7 @@ class RequestReader(_Reader):
         content = self._content
         if content is not None:
             return self._next_content(content)
-        buffer = self._buffer
+        buffer = self.buffered
         if not buffer:
             return None
         if buffer[0] == 0x0D:
@@ -157,22 +161,25 @@ class RequestReader(_Reader):
         block = buffer[head_end : end + 2]  # empty when there are no fields at all
         section = _REQUEST_SECTIONS.parse(block, self._limits.fields)
         version = 1 if version_text == b"1" else 0
-        parsed = check_host(version, target, method, section)
+        if version and section.declared is not None and target[0] == 0x2F:
+            parsed = None  # a request before this one had the same fields, and their Host was fine
+        else:
+            parsed = check_host(version, target, method, section)
         framing = request_framing(version, section)
         if method == b"CONNECT" and not isinstance(framing, NoContent):
             # RFC 9110 section 9.3.6: content of a CONNECT has no meaning, only two readings.
             raise BadRequest("a CONNECT has content")
-        self._buffer = buffer[end + 4 :]
+        self.buffered = buffer[end + 4 :]
         self._content = _content_reader(framing, BadRequest)
         return Request(method, target, version, section, framing, parsed)
 
     def _skip_empty_lines(self) -> bytes:
         """Skip empty lines before a request (RFC 9112 section 2.2); give what is behind them."""
-        buffer = self._buffer
+        buffer = self.buffered
         position = 0
         while buffer.startswith(b"\r\n", position):
             position += 2
-        self._buffer = buffer = buffer[position:]
+        self.buffered = buffer = buffer[position:]
         return b"" if buffer == b"\r" else buffer
 
     def _incomplete_line(self, buffer: bytes) -> None:
@@ -218,7 +225,7 @@ class ResponseReader(_Reader):
         content = self._content
         if content is not None:
             return self._next_content(content)
-        buffer = self._buffer
+        buffer = self.buffered
         if not buffer:
             return None
         end = self._head_end(BadResponse)
@@ -241,7 +248,7 @@ class ResponseReader(_Reader):
             framing: Framing = NO_CONTENT
         else:
             framing = response_framing(method, version, status, section)
-        self._buffer = buffer[end + 4 :]
+        self.buffered = buffer[end + 4 :]
         self._content = _content_reader(framing, BadResponse)
         return Response.received(version, status, reason or b"", section, framing)
 
@@ -255,4 +262,4 @@ class ResponseReader(_Reader):
         if content is None or not content.close():
             return None
         self._content = None
-        return EndOfMessage(content.trailers)
+        return _end(content.trailers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 Field = tuple[bytes, bytes]
 
@@ -45,15 +46,17 @@ class FieldSection:
     """The fields of one message as they were read: checked, in order, never changed.
 
     Sections are remembered by the reader and shared by messages that repeat them, so whoever
-    computes something from a section alone may keep it in ``notes``.
+    computes something from a section alone may keep it here.
 
     :ivar fields: the pairs of name and value, as received but for white space around values.
     :ivar values: the combined value (RFC 9110 section 5.3) of each name in lower case.
     :ivar options: the options of the Connection field, in lower case.
-    :ivar rendering: the last rendering made of this section, see ``http1.writer.Rendering``.
+    :ivar rendering: the last rendering made of this section, see ``engine.forwarding``.
+    :ivar declared: the framing that it declares in HTTP/1.1, see ``message.framing``; ``None``
+        until it was judged.
     """
 
-    __slots__ = ("fields", "options", "rendering", "values")
+    __slots__ = ("declared", "fields", "options", "rendering", "values")
 
     def __init__(self, fields: tuple[Field, ...]) -> None:
         """Index the fields.
@@ -71,6 +74,7 @@ class FieldSection:
         self.values = values
         self.options = connection_options(values.get(b"connection"))
         self.rendering: tuple[object, bytes] | None = None
+        self.declared: Any = None
 
     def get(self, name: bytes) -> bytes | None:
         """Give the combined value of a field.

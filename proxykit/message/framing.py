@@ -43,8 +43,22 @@ UNTIL_CLOSE = UntilClose()
 
 def _declared(
     version: int, section: FieldSection, error: type[BadRequest] | type[BadResponse]
-) -> Framing | None:
-    """Judge Content-Length and Transfer-Encoding; ``None`` when there is neither."""
+) -> Framing:
+    """Judge Content-Length and Transfer-Encoding; ``UNTIL_CLOSE`` when there is neither.
+
+    The verdict on a section of HTTP/1.1 is remembered with it.
+    """
+    if version:
+        if section.declared is None:
+            section.declared = _judged(version, section, error)
+        framing: Framing = section.declared
+        return framing
+    return _judged(version, section, error)
+
+
+def _judged(
+    version: int, section: FieldSection, error: type[BadRequest] | type[BadResponse]
+) -> Framing:
     values = section.values
     coding = values.get(b"transfer-encoding")
     length = values.get(b"content-length")
@@ -59,7 +73,7 @@ def _declared(
             raise error("the transfer coding is not one final chunked")
         return CHUNKED
     if length is None:
-        return None
+        return UNTIL_CLOSE
     if not _LENGTH.match(length):
         # Two lengths are combined with a comma, so two of them end here even when they agree.
         raise error("Content-Length is not one number")
@@ -73,7 +87,8 @@ def request_framing(version: int, section: FieldSection) -> Framing:
     :param version: HTTP/1's minor version.
     :raises BadRequest: when the framing is ambiguous.
     """
-    return _declared(version, section, BadRequest) or NO_CONTENT
+    declared = _declared(version, section, BadRequest)
+    return NO_CONTENT if declared is UNTIL_CLOSE else declared
 
 
 def response_framing(method: bytes, version: int, status: int, section: FieldSection) -> Framing:
@@ -87,4 +102,4 @@ def response_framing(method: bytes, version: int, status: int, section: FieldSec
     declared = _declared(version, section, BadResponse)
     if method == b"HEAD" or status < 200 or status in (204, 304):
         return NO_CONTENT
-    return UNTIL_CLOSE if declared is None else declared
+    return declared

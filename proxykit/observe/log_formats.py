@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from string import Formatter
 from time import localtime, strftime
+from typing import Any
 
 from ..engine.record import ExchangeRecord
 from ..errors import ConfigurationError
@@ -32,11 +34,23 @@ def compile_format(text: str) -> Format:
     return _custom(text)
 
 
+# What is longer is not remembered, so that hostile clients cannot fill memory through their logs.
+_REMEMBERED_BYTES = 256
+
+
 def safe(value: bytes) -> str:
     """Give a peer's bytes so that they cannot forge a line: others are written in hex."""
+    return _known_safe(value) if len(value) <= _REMEMBERED_BYTES else _safe(value)
+
+
+def _safe(value: bytes) -> str:
     if _UNSAFE.search(value):
         value = _UNSAFE.sub(lambda match: b"\\x%02X" % match[0][0], value)
     return value.decode("ascii")
+
+
+# Most of what is logged was logged before.
+_known_safe = lru_cache(maxsize=4096)(_safe)
 
 
 class _Timestamp:
@@ -59,24 +73,28 @@ _timestamp = _Timestamp()
 
 def common(record: ExchangeRecord) -> str:
     """The Common Log Format."""
-    return '%s - %s [%s] "%s %s HTTP/1.%d" %s %s' % (
+    return '%s - %s [%s] "%s %s HTTP/1.%d" %s %s' % _common_values(record)
+
+
+def combined(record: ExchangeRecord) -> str:
+    """The Combined Log Format: the common one with Referer and User-Agent."""
+    return '%s - %s [%s] "%s %s HTTP/1.%d" %s %s "%s" "%s"' % (
+        *_common_values(record),
+        safe(record.referer) or "-",
+        safe(record.user_agent) or "-",
+    )
+
+
+def _common_values(record: ExchangeRecord) -> tuple[Any, ...]:
+    return (
         record.client_address or "unix:",
-        safe(record.user.encode("utf-8")) or "-",
+        (safe(record.user.encode("utf-8")) if record.user else "") or "-",
         _timestamp(record.started_at),
         safe(record.method),
         safe(record.target),
         record.version,
         record.status or "-",
         record.sent_bytes or "-",
-    )
-
-
-def combined(record: ExchangeRecord) -> str:
-    """The Combined Log Format: the common one with Referer and User-Agent."""
-    return '%s "%s" "%s"' % (
-        common(record),
-        safe(record.referer) or "-",
-        safe(record.user_agent) or "-",
     )
 
 

@@ -8,7 +8,12 @@ from typing import Any
 from twisted.internet._resolver import HostResolution
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint, wrapClientTLS
+from twisted.internet.endpoints import (
+    HostnameEndpoint,
+    UNIXClientEndpoint,
+    _WrappingProtocol,
+    wrapClientTLS,
+)
 from twisted.internet.interfaces import (
     IHostnameResolver,
     IOpenSSLClientConnectionCreator,
@@ -128,7 +133,19 @@ class TcpConnector:
         )
         if self._tls is not None:
             endpoint = wrapClientTLS(self._tls, endpoint)
-        return endpoint.connect(_OneProtocol(build))  # type: ignore[no-any-return]
+        connecting: Deferred[Any] = endpoint.connect(_OneProtocol(build))
+        return connecting.addCallback(_unwrapped)
+
+
+def _unwrapped(protocol: Protocol) -> Protocol:
+    """Take away what stood between a transport and its protocol while it was connecting.
+
+    Twisted's endpoints leave it there; all it would do from here on is to pass each call on.
+    """
+    transport: Any = protocol.transport
+    if isinstance(getattr(transport, "protocol", None), _WrappingProtocol):
+        transport.protocol = protocol
+    return protocol
 
 
 class UnixConnector:
@@ -143,7 +160,8 @@ class UnixConnector:
 
     def connect(self, build: Callable[[], Protocol]) -> Deferred[Any]:
         """See ``TcpConnector.connect``."""
-        return self._endpoint.connect(_OneProtocol(build))  # type: ignore[no-any-return]
+        connecting: Deferred[Any] = self._endpoint.connect(_OneProtocol(build))
+        return connecting.addCallback(_unwrapped)
 
 
 Connector = TcpConnector | UnixConnector

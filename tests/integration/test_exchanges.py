@@ -135,8 +135,8 @@ def test_a_refused_expectation_is_answered_before_the_content(proxy, script):
 
 @pytest.mark.parametrize(
     "head",
-    [b"Content-Length: 100\r\n", b"Transfer-Encoding: chunked\r\n"],
-    ids=["length", "chunks"],
+    [b"Content-Length: 100\r\n", b"Transfer-Encoding: chunked\r\n", b""],
+    ids=["length", "chunks", "until close"],
 )
 def test_an_origin_that_dies_in_the_middle_truncates_detectably(proxy, script, head):
     """And another client's exchange, begun before, goes on."""

@@ -80,15 +80,15 @@ def combined(record: ExchangeRecord) -> str:
     """The Combined Log Format: the common one with Referer and User-Agent."""
     return '%s - %s [%s] "%s %s HTTP/1.%d" %s %s "%s" "%s"' % (
         *_common_values(record),
-        safe(record.referer) or "-",
-        safe(record.user_agent) or "-",
+        safe(record.referer) if record.referer else "-",
+        safe(record.user_agent) if record.user_agent else "-",
     )
 
 
 def _common_values(record: ExchangeRecord) -> tuple[Any, ...]:
     return (
         record.client_address or "unix:",
-        (safe(record.user.encode("utf-8")) if record.user else "") or "-",
+        safe(record.user.encode("utf-8")) if record.user else "-",
         _timestamp(record.started_at),
         safe(record.method),
         safe(record.target),

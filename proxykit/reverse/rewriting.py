@@ -70,21 +70,26 @@ def checked_rule(pattern: str, to: str) -> tuple[re.Pattern[str], Template]:
 
 
 def _settled(path: str) -> str:
-    path_as_sent = normalised_path(path, keep_encoded_slashes=True)
-    if "%2F" in path_as_sent and ".." in path_as_sent:
-        # A server that decodes %2F would resolve these dots, after all was decided here.
-        return normalised_path(path)
-    return path_as_sent
+    """Give a path as it is rewritten and sent: with encoded slashes, where that is harmless."""
+    as_sent = normalised_path(path, keep_encoded_slashes=True)
+    if "%2f" in path.lower():
+        as_matched = normalised_path(path)
+        # A server that decodes %2F must come to where the route saw it lead, dots and all.
+        if ".." in as_sent or normalised_path(as_sent) != as_matched:
+            return as_matched
+    return as_sent
 
 
 def _strip(prefix: str) -> PathStep:
+    slashed = prefix + "/"
+
     def strip(path: str, query: str) -> tuple[str, str]:
-        if not path.startswith(prefix):
-            # Matched by an encoded slash in the prefix, then.
+        if path != prefix and not path.startswith(slashed):
+            # If the route took it, then by an encoded slash behind or in the prefix.
             path = normalised_path(path)
-        if path == prefix or path.startswith(prefix + "/"):
-            path = path[len(prefix) :] or "/"
-        return path, query
+        if path == prefix:
+            return "/", query
+        return path[len(prefix) :] if path.startswith(slashed) else path, query
 
     return strip
 

@@ -67,7 +67,7 @@ def reading(request, monkeypatch):
         monkeypatch.setattr(file_source, "_NO_WAIT", 0)
 
 
-def give(tmp_path, start=0, size=len(CONTENT), taker=None):
+def give(tmp_path, start=0, size=256 * 1024, taker=None):
     file = tmp_path / "file"
     file.write_bytes(CONTENT)
     reactor = Reactor()

@@ -117,13 +117,29 @@ class RewriteRule(Options):
         return self
 
 
-class StickyCookie(Options):
-    """A cookie that brings a client back to the pool that it came to first."""
+class Sticky(Options):
+    """How a client is brought back to the pool that it came to first."""
 
-    cookie: str = Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", description="Its name.")
+    cookie: str | None = Field(
+        default=None, pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", description="A cookie's name."
+    )
     ttl: Duration | None = Field(
         default=None, description="How long it is kept; by itself until the browser is closed."
     )
+
+    @model_validator(mode="after")
+    def _has_a_cookie_to_keep(self) -> Sticky:
+        if self.ttl is not None and self.cookie is None:
+            raise ValueError("there is no cookie to keep for the ttl")
+        return self
+
+
+def _sticky(value: object) -> object:
+    if value == "client":
+        return Sticky()
+    if isinstance(value, str) or value == {}:
+        raise ValueError('expected "client" or { cookie = "NAME" }')
+    return value
 
 
 Weight = Annotated[int, Field(ge=0, le=1_000_000, strict=True)]
@@ -133,7 +149,9 @@ class Split(Options):
     """Several pools that share what a route takes: a canary."""
 
     pools: dict[PoolName, Weight] = Field(min_length=1, description="Each pool's share.")
-    sticky: Literal["client"] | StickyCookie | None = Field(
+    sticky: Annotated[
+        Sticky | None, BeforeValidator(_sticky, json_schema_input_type=Literal["client"] | Sticky)
+    ] = Field(
         default=None,
         description='The same pool again: "client" by address, or { cookie = "NAME" }.',
     )

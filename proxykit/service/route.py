@@ -132,7 +132,7 @@ def _split(compilation: Compilation, model: SplitModel, route: Route, outer: Cha
     ]
     if sticky is None:
         return split_at_random(ways, weights)
-    if sticky == "client":
+    if sticky.cookie is None:
         return split_by_client(ways, weights, route.name)
     seconds = None if sticky.ttl is None else int(sticky.ttl)
     ways = [

@@ -33,6 +33,8 @@ __all__ = [
     "IFilterFactory",
     "IRequestFilter",
     "IRequestBodyFilter",
+    "IRequestTap",
+    "IContentTap",
     "IResponseBodyFilter",
     "IResponseFilter",
 ]
@@ -101,6 +103,32 @@ class IResponseBodyFilter(Interface):
         """
 
 
+class IRequestTap(Interface):
+    """Sees what is sent to a server, as it is sent, and cannot change it."""
+
+    def tap(exchange: Exchange) -> Any:
+        """See that a request is being sent.
+
+        Called once an exchange, after all filters and the route's rewriting, when its head was
+        given to the connection. It is not called for what the proxy answers itself.
+
+        :returns: an ``IContentTap`` that is then shown the request's content, or ``None``.
+        """
+
+
+class IContentTap(Interface):
+    """Is shown the content of one request, as it is sent."""
+
+    def feed(data: bytes) -> None:
+        """A piece was sent."""
+
+    def ended() -> None:
+        """The request was sent whole."""
+
+    def abandoned() -> None:
+        """The exchange ended before the request was sent whole."""
+
+
 class IConnectionFilter(Interface):
     """A stop before the road: sees a connection before a byte of it is read."""
 
@@ -147,8 +175,8 @@ class IFilterFactory(Interface):
         :param options: an instance of this factory's options model.
         :param context: a ``proxykit.options.BuildContext``.
         :returns: a provider of one or more of ``IRequestFilter``, ``IResponseFilter``,
-            ``IRequestBodyFilter``, ``IResponseBodyFilter``, ``IConnectionFilter`` and
-            ``IExchangeObserver``.
+            ``IRequestBodyFilter``, ``IResponseBodyFilter``, ``IConnectionFilter``,
+            ``IRequestTap`` and ``IExchangeObserver``.
         :raises ConfigurationError: when the options make no sense together.
         """
 

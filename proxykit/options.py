@@ -14,6 +14,8 @@ from typing import Annotated, Any
 from attrs import frozen
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
+from .errors import ConfigurationError
+
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)\Z")
@@ -113,6 +115,15 @@ Network = Annotated[
 ]
 """A network, written in CIDR notation, or one address."""
 
+
+@frozen(slots=True)
+class NamesPool:
+    """Marks a field of an options model as the name of a pool: loading checks that it is one."""
+
+
+PoolName = Annotated[str, NamesPool()]
+"""The name of a ``[pool.NAME]``."""
+
 PortNumber = Annotated[int, Field(ge=1, le=65535, strict=True)]
 """A TCP port."""
 
@@ -123,6 +134,10 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
 
+def _no_pool(name: str) -> Any:
+    raise ConfigurationError(f"there is no pool {name!r} here")
+
+
 @frozen(slots=True)
 class BuildContext:
     """What a plug-in may use while it is built.
@@ -130,8 +145,11 @@ class BuildContext:
     :ivar directory: the configuration file's, for relative paths.
     :ivar reactor: the reactor, for timers; do not connect or listen while building.
     :ivar resolve: gives the addresses of a host name.
+    :ivar pool: gives the pool of a name, an ``engine.pipeline.Upstream``; the name was checked when
+        its field's type is ``PoolName``.
     """
 
     directory: Path
     reactor: Any
     resolve: Callable[[str], Awaitable[tuple[str, ...]]]
+    pool: Callable[[str], Any] = _no_pool

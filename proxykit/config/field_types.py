@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -39,9 +40,24 @@ def _server_url(value: str) -> str:
 
 
 def _host_match(value: str) -> str:
-    if not re.match(r"(\*\.)?[A-Za-z0-9._:-]+\Z", value):
-        raise ValueError(f'expected a host such as "a.example" or "*.a.example", got {value!r}')
-    return value.lower()
+    if value.startswith("~"):
+        try:
+            re.compile(value[1:].strip())
+        except re.error as error:
+            raise ValueError(f"this is no regular expression: {error}") from None
+        return value
+    if value.startswith("["):
+        value = value.removeprefix("[").removesuffix("]")
+    if ":" in value:
+        try:
+            return str(ipaddress.IPv6Address(value))
+        except ValueError:
+            raise ValueError(f"a route's host has no port, got {value!r}") from None
+    if value != "*" and not re.match(r"(\*\.)?[A-Za-z0-9._-]+\Z", value):
+        raise ValueError(
+            f'expected a host such as "a.example", "*.a.example" or "~ regex", got {value!r}'
+        )
+    return value.lower().rstrip(".")
 
 
 Endpoint = Annotated[str, AfterValidator(_endpoint)]

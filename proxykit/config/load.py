@@ -12,6 +12,7 @@ from typing import Any, get_args, get_origin
 from attrs import frozen
 from pydantic import BaseModel, ValidationError
 
+from ..options import NamesPool
 from .filter_entry import FilterEntry
 from .models import Configuration
 from .places import KeyPath, Places
@@ -177,12 +178,16 @@ def _cross_problems(configuration: Configuration) -> Iterator[tuple[KeyPath, str
             yield ("pool", name, "balance"), _unknown(pool.balance, balancers, "balancer")
     for name, reverse in configuration.reverse.items():
         for index, route in enumerate(reverse.routes):
-            if route.pool is not None and route.pool not in configuration.pool:
-                place = ("reverse", name, "routes", index, "pool")
-                yield place, _unknown(route.pool, configuration.pool, "pool")
+            for key, pool_name in route.pool_names().items():
+                if pool_name not in configuration.pool:
+                    place = ("reverse", name, "routes", index, *key)
+                    yield place, _unknown(pool_name, configuration.pool, "pool")
     factories = filter_factories()
     for path, entry in _filter_entries(configuration):
         yield from _resolve(entry, factories, path)
+        for option, pool_name in _pools_named_by(entry.options):
+            if pool_name not in configuration.pool:
+                yield (*path, option), _unknown(pool_name, configuration.pool, "pool")
     yield from _doubled_listeners(configuration)
     if not configuration.forward and not configuration.reverse:
         yield (), "nothing to serve: there is neither a forward nor a reverse listener"
@@ -196,6 +201,14 @@ def _filter_entries(configuration: Configuration) -> Iterator[tuple[KeyPath, Fil
             for number, route in enumerate(getattr(listener, "routes", ())):
                 for index, entry in enumerate(route.filters):
                     yield (kind, name, "routes", number, "filters", index), entry
+
+
+def _pools_named_by(options: Any) -> Iterator[tuple[str, str]]:
+    """Give the keys of a filter's options that name a pool, with what they name."""
+    for key, field in type(options).model_fields.items() if options is not None else ():
+        value = getattr(options, key)
+        if value is not None and any(isinstance(mark, NamesPool) for mark in field.metadata):
+            yield key, value
 
 
 def _filter_problems_in(data: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:

@@ -1,44 +1,13 @@
-"""The models of a reverse listener and its routes: ``[reverse.NAME]``."""
+"""The models of a reverse listener: ``[reverse.NAME]``; its routes are in ``route``."""
 
 from __future__ import annotations
-
-from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from ..options import Options
-from .field_types import Endpoints, HostPatterns, Methods, Networks, PathPattern
+from .field_types import Endpoints, Networks
 from .filter_entry import FilterEntry
-
-
-class Redirect(Options):
-    """An answer that sends the client elsewhere."""
-
-    to: Annotated[str, Field(pattern=r"^[!-~]+$")] = Field(
-        description="May hold {uri} (path and query) and {host}."
-    )
-    status: Literal[301, 302, 303, 307, 308] = 308
-
-
-class Route(Options):
-    """Where a kind of request goes; the first route that matches takes it."""
-
-    name: str | None = Field(default=None, description="For the log; else its number.")
-    host: HostPatterns = Field(default=[], description='Names, "*.a.example" for all below one.')
-    path: PathPattern | None = Field(default=None, description='"/x" prefix, "= /x", "~ regex".')
-    methods: Methods = Field(default=[], description="Any when there are none.")
-    pool: str | None = Field(default=None, description="Where it goes.")
-    redirect: Redirect | None = Field(default=None, description="Or what is answered.")
-    strip_prefix: str | None = Field(
-        default=None, pattern=r"^/[!-~]*$", description="Taken off the path."
-    )
-    filters: list[FilterEntry] = Field(default=[], description="Run behind the listener's.")
-
-    @model_validator(mode="after")
-    def _goes_somewhere(self) -> Route:
-        if (self.pool is None) == (self.redirect is None):
-            raise ValueError("a route needs either pool or redirect")
-        return self
+from .route import Route
 
 
 class CertificatePair(Options):

@@ -12,6 +12,7 @@ from ..interfaces import (
     IExchangeObserver,
     IRequestBodyFilter,
     IRequestFilter,
+    IRequestTap,
     IResponseBodyFilter,
     IResponseFilter,
 )
@@ -38,6 +39,7 @@ class Chain:
     response_body: tuple[ResponseStep, ...] = ()
     connection: tuple[Callable[[str], Any], ...] = ()
     observers: tuple[Callable[[Any], None], ...] = ()
+    taps: tuple[RequestStep, ...] = ()
 
     @classmethod
     def of(cls, filters: Sequence[object]) -> Chain:
@@ -53,6 +55,7 @@ class Chain:
             provided(IResponseBodyFilter, "response_body"),
             provided(IConnectionFilter, "connection"),
             provided(IExchangeObserver, "finished"),
+            provided(IRequestTap, "tap"),
         )
 
     def then(self, inner: Chain) -> Chain:
@@ -64,6 +67,7 @@ class Chain:
             inner.response_body + self.response_body,
             self.connection,
             self.observers + inner.observers,
+            self.taps + inner.taps,
         )
 
     def observers_only(self) -> Chain:
@@ -97,7 +101,9 @@ class Route:
     :ivar inner: the route's own filters of requests, which run once it is chosen.
     :ivar upstream: where it sends them, ``None`` when ``answer`` or ``tunnel`` does instead.
     :ivar answer: makes the response, where the proxy answers by itself.
-    :ivar strip_prefix: what is taken off the front of the path.
+    :ivar rewrite: gives the target that the server is asked for, by the one the client asked for.
+    :ivar body_size: the limit on a request's content in bytes, ``None`` for the listener's.
+    :ivar error_page: gives the route's own page in the place of the proxy's, where it has one.
     :ivar tunnel: whether the exchange becomes a tunnel to the server at once (CONNECT).
     """
 
@@ -106,7 +112,9 @@ class Route:
     inner: Chain = EMPTY_CHAIN
     upstream: Upstream | None = None
     answer: Callable[[Exchange], Response] | None = None
-    strip_prefix: bytes = b""
+    rewrite: Callable[[bytes], bytes] | None = None
+    body_size: int | None = None
+    error_page: Callable[[Exchange, Response], Response] | None = None
     tunnel: bool = False
 
 

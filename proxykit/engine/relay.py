@@ -21,8 +21,9 @@ from twisted.python.failure import Failure
 from ..errors import BadResponse, BodyTooLarge, NoRoute, ProxykitError
 from ..http1.writer import chunk, last_chunk, status_line
 from ..message.fields import EMPTY_SECTION, FieldSection
-from ..message.framing import CHUNKED, Framing, Length, NoContent
+from ..message.framing import CHUNKED, NO_CONTENT, Framing, Length, NoContent
 from ..message.response import Response
+from ..message.source import ContentSource
 from ..upstream.connection import UpstreamConnection
 from ..upstream.server import Server
 from .answers import error_answer
@@ -53,6 +54,7 @@ class Relay:
     """One exchange on its way."""
 
     __slots__ = (
+        "_body_size",
         "_chain",
         "_client",
         "_connection",
@@ -63,6 +65,8 @@ class Relay:
         "_response_transforms",
         "_retries",
         "_server",
+        "_source",
+        "_taps",
         "exchange",
         "stage",
     )
@@ -82,6 +86,9 @@ class Relay:
         self._request_transforms: Transforms | None = None
         self._response_transforms: Transforms | None = None
         self._replaced = False  # a filter answered: what comes from upstream is thrown away
+        self._source: ContentSource | None = None  # of an answer made here, if it has one
+        self._body_size: int | None = None  # the limit, once the route that sets it was chosen
+        self._taps: list[Any] | None = None
 
     # --- the road, outward --------------------------------------------------------------------
 
@@ -155,8 +162,10 @@ class Relay:
             return
         if route.upstream is None:
             raise NoRoute("no route takes this request")
-        if route.strip_prefix:
-            _strip_prefix(exchange, route.strip_prefix)
+        if route.rewrite is not None:
+            request = exchange.request
+            request.origin_target = route.rewrite(request.origin_target)
+        self._limit_content(route)
         if self._chain.request_body and not isinstance(self._request_framing, NoContent):
             self._request_transforms = Transforms.made_by(self._chain.request_body, exchange)
             if self._request_transforms:
@@ -168,6 +177,21 @@ class Relay:
         self.stage = Stage.CONNECTING
         # A tunnel needs a connection that was never used: it will never be given back.
         server.acquire(self, fresh=route.tunnel)
+
+    def _limit_content(self, route: Route) -> None:
+        """Hold the route's limit on content, or the listener's, from now on and for what came.
+
+        :raises BodyTooLarge: when the request says, or has shown, that it is over it.
+        """
+        exchange = self.exchange
+        limit = exchange.pipeline.body_size if route.body_size is None else route.body_size
+        if limit is None:
+            return
+        self._body_size = limit
+        framing = exchange.request.framing
+        size = framing.size if isinstance(framing, Length) else exchange.received_bytes
+        if size > limit:
+            raise _too_large(limit)
 
     def _wait(self, waitable: Awaitable[Any], then: Callable[[Any], None]) -> None:
         """Go on with a result when it is there; the client is held back until then."""
@@ -216,14 +240,44 @@ class Relay:
             upgrade_lines(request.section) if request.section.options else b"",
         )
         connection.begin(self, request.method, head, content=type(framing) is not NoContent)
+        if self._chain.taps and self._taps is None:
+            self._open_taps()
         if self._held is not None:
             held, self._held = self._held, None
             for piece in held:
                 if isinstance(piece, bytes):
-                    self.request_content(piece)
+                    self._send_content(connection, piece)
                 else:
                     self.request_ended(piece)
             self._client.hold_request(False)
+
+    def _open_taps(self) -> None:
+        """Show the request to those who watch what is sent."""
+        self._taps = []
+        for step in self._chain.taps:
+            try:
+                tap = step(self.exchange)
+            except Exception:
+                _log.failure("a tap failed; the exchange goes on without it")
+                continue
+            if tap is not None:
+                self._taps.append(tap)
+        if isinstance(self._request_framing, NoContent):
+            self._tell_taps("ended")
+
+    def _tell_taps(self, what: str, *arguments: Any) -> None:
+        """Tell the taps something; one that fails is told no more, and breaks nothing."""
+        taps = self._taps
+        if not taps:
+            return
+        for tap in taps[:]:
+            try:
+                getattr(tap, what)(*arguments)
+            except Exception:
+                _log.failure("a tap failed; the exchange goes on without it")
+                taps.remove(tap)
+        if what != "feed":
+            taps.clear()
 
     def connection_failed(self, error: ProxykitError) -> None:
         """There is no connection."""
@@ -237,9 +291,9 @@ class Relay:
         exchange.received_bytes += len(data)
         if self.stage is Stage.ENDED or exchange.error_type:
             return
-        limit = exchange.pipeline.body_size
+        limit = self._body_size
         if limit is not None and exchange.received_bytes > limit:
-            self.fail(BodyTooLarge(f"the content is larger than {limit} bytes"))
+            self.fail(_too_large(limit))
             return
         connection = self._connection
         if connection is None:
@@ -248,10 +302,15 @@ class Relay:
                 self._client.hold_request(True)
             self._held.append(data)
             return
+        self._send_content(connection, data)
+
+    def _send_content(self, connection: UpstreamConnection, data: bytes) -> None:
         if self._request_transforms:
             data = self._request_transforms.feed(data)
         if data:
             connection.write(chunk(data) if self._request_framing is CHUNKED else data)
+            if self._taps:
+                self._tell_taps("feed", data)
 
     def request_ended(self, trailers: FieldSection) -> None:
         """The client's request is complete."""
@@ -267,6 +326,8 @@ class Relay:
             data = self._request_transforms.finish()
             if data:
                 connection.write(chunk(data))
+                self._tell_taps("feed", data)
+        self._tell_taps("ended")
         connection.finish(last_chunk(trailers) if self._request_framing is CHUNKED else b"")
 
     def client_lost(self) -> None:
@@ -279,13 +340,21 @@ class Relay:
 
     def pause_upstream(self) -> None:
         """The client does not take more for now."""
-        if self._connection is not None and self.stage is Stage.RESPONDING:
+        if self.stage is not Stage.RESPONDING:
+            return
+        if self._connection is not None:
             self._connection.pause()
+        elif self._source is not None:
+            self._source.pause()
 
     def resume_upstream(self) -> None:
         """The client takes more again."""
-        if self._connection is not None and self.stage is Stage.RESPONDING:
+        if self.stage is not Stage.RESPONDING:
+            return
+        if self._connection is not None:
             self._connection.resume()
+        elif self._source is not None:
+            self._source.resume()
 
     def fail(self, error: ProxykitError) -> None:
         """End the exchange with an error: as an answer, or by cutting the response short."""
@@ -299,7 +368,11 @@ class Relay:
             self._finish()
             self._client.abort_response()
         else:
-            self.answer(error_answer(error, exchange, exchange.pipeline.rules.pseudonym.decode()))
+            response = error_answer(error, exchange, exchange.pipeline.rules.pseudonym.decode())
+            route = exchange.route
+            if route is not None and route.error_page is not None:
+                response = route.error_page(exchange, response)
+            self.answer(response)
 
     # --- upstream.ResponseTaker ---------------------------------------------------------------
 
@@ -354,9 +427,10 @@ class Relay:
             connection.unhold()
 
     def _replace(self, old: Response, new: Response) -> Response:
-        """Put another response in the place of upstream's, of which the rest is not wanted."""
-        if new is not old and self._connection is not None:
+        """Put another response in the place of one, of which the rest is not wanted."""
+        if new is not old:
             self._leave_upstream()
+            self._source = new.source
         return new
 
     def _respond(self, response: Response) -> None:
@@ -390,8 +464,8 @@ class Relay:
         self._client.send_content(data)
 
     def response_ended(self, trailers: FieldSection) -> None:
-        """The response is complete, and the connection is back in its pool."""
-        self._connection = None
+        """The response is complete; its connection, if it came on one, is back in its pool."""
+        self._connection = self._source = None
         if self._response_transforms:
             data = self._response_transforms.finish()
             if data:
@@ -459,12 +533,16 @@ class Relay:
     def answer(self, response: Response) -> None:
         """Answer with a response that was made here; it too passes the response filters."""
         self._leave_upstream()
+        self._source = response.source
         if self._chain.response:
             self._filter_response(response, 0)
         else:
             self._respond(response)
 
     def _send_own(self, response: Response) -> None:
+        if response.source is not None:
+            self._stream_own(response, response.source)
+            return
         exchange = self.exchange
         exchange.response = response
         exchange.status = response.status
@@ -482,6 +560,32 @@ class Relay:
         self._finish()
         self._client.end_response(EMPTY_SECTION)
 
+    def _stream_own(self, response: Response, source: ContentSource) -> None:
+        """Send an answer whose content comes piece by piece; see ``message.source``."""
+        exchange = self.exchange
+        exchange.response = response
+        exchange.status = response.status
+        self.stage = Stage.RESPONDING
+        size = source.size
+        framing = response.framing
+        without_content = exchange.request.method == b"HEAD" or isinstance(framing, NoContent)
+        if self._chain.response_body and not without_content:
+            self._response_transforms = Transforms.made_by(
+                self._chain.response_body, exchange, response
+            )
+            if self._response_transforms:
+                framing, size = CHUNKED, None
+        fields = exchange.pipeline.rules.response_fields(response, content_length=False)
+        if size is not None:
+            fields += b"Content-Length: %d\r\n" % size
+        self._client.send_response(response, fields, NO_CONTENT if without_content else framing)
+        if without_content:
+            self._leave_upstream()
+            self._finish()
+            self._client.end_response(EMPTY_SECTION)
+        else:
+            source.start(self)
+
     def _raised(
         self, error: BaseException | None, exchange: Exchange, failure: Failure | None = None
     ) -> None:
@@ -496,6 +600,9 @@ class Relay:
         self.fail(error)
 
     def _leave_upstream(self) -> None:
+        source, self._source = self._source, None
+        if source is not None:
+            source.stop()
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.abandon()
@@ -507,6 +614,8 @@ class Relay:
         if self.stage is Stage.ENDED:
             return
         self.stage = Stage.ENDED
+        if self._taps:
+            self._tell_taps("abandoned")
         exchange = self.exchange
         observers = exchange.pipeline.observers
         if self._chain.observers:
@@ -534,8 +643,5 @@ async def _await(waitable: Awaitable[Any]) -> Any:
     return await waitable
 
 
-def _strip_prefix(exchange: Exchange, prefix: bytes) -> None:
-    target = exchange.request.origin_target
-    if target.startswith(prefix):
-        rest = target[len(prefix) :]
-        exchange.request.origin_target = rest if rest.startswith(b"/") else b"/" + rest
+def _too_large(limit: int) -> BodyTooLarge:
+    return BodyTooLarge(f"the content is larger than {limit} bytes")

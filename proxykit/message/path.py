@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from urllib.parse import quote
 
 from attrs import frozen
 
@@ -11,14 +12,20 @@ _ENCODED = re.compile("%([0-9A-Fa-f]{2})")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
 
-def normalised_path(path: str) -> str:
+def normalised_path(path: str, *, keep_encoded_slashes: bool = False) -> str:
     """Give a path as policy matches it: unreserved characters decoded, dots resolved.
 
     RFC 3986 section 6.2.2. What goes upstream is the path as the client wrote it; a path whose
     dot segments lead elsewhere is matched by where it leads.
+
+    :param keep_encoded_slashes: leave ``%2F`` as it is: for a path that is sent on, where
+        decoding it would make another path of it.
     """
     if "%" in path:
         path = _ENCODED.sub(_decode_unreserved, path)
+        if not keep_encoded_slashes:
+            # Many a server takes %2F for a slash, and policy must not see less than it.
+            path = path.replace("%2F", "/")
     if "/." not in path and "//" not in path:
         return path
     segments: list[str] = []
@@ -35,16 +42,24 @@ def normalised_path(path: str) -> str:
 
 def _decode_unreserved(match: re.Match[str]) -> str:
     character = chr(int(match[1], 16))
-    # A decoded slash too: many a server takes %2F for one, and policy must not see less than it.
-    return character if character in _UNRESERVED or character == "/" else match[0]
+    return character if character in _UNRESERVED else match[0].upper()
 
 
 @frozen(slots=True, eq=False)
 class PathMatch:
-    """What a rule says of paths: ``/x`` is a prefix, ``= /x`` exact, ``~ x`` an expression."""
+    """What a rule says of paths: ``/x`` is a prefix, ``= /x`` exact, ``~ x`` an expression.
+
+    One of ``prefix``, ``exact`` and ``pattern`` is there, the others are ``None``.
+
+    :ivar text: as the configuration has it.
+    :ivar matches: says whether a normalised path matches.
+    """
 
     text: str
     matches: Callable[[str], bool]
+    prefix: str | None = None
+    exact: str | None = None
+    pattern: re.Pattern[str] | None = None
 
     @classmethod
     def of(cls, text: str) -> PathMatch:
@@ -56,20 +71,26 @@ class PathMatch:
         :raises ValueError: when it is none of the three.
         """
         if text.startswith("= /"):
-            exact = text[1:].strip()
-            return cls(text, lambda path: path == exact)
+            exact = _written(text[1:].strip())
+            return cls(text, lambda path: path == exact, exact=exact)
         if text.startswith("~"):
             try:
                 pattern = re.compile(text[1:].strip())
             except re.error as error:
                 raise ValueError(f"this is no regular expression: {error}") from None
-            return cls(text, lambda path: pattern.search(path) is not None)
+            return cls(text, lambda path: pattern.search(path) is not None, pattern=pattern)
         if not text.startswith("/"):
             raise ValueError('expected "/prefix", "= /exact" or "~ regex"')
-        if text.endswith("/"):
-            return cls(text, lambda path: path.startswith(text))
-        slashed = text + "/"
-        return cls(text, lambda path: path == text or path.startswith(slashed))
+        prefix = _written(text)
+        if prefix.endswith("/"):
+            return cls(text, lambda path: path.startswith(prefix), prefix=prefix)
+        slashed = prefix + "/"
+        return cls(text, lambda path: path == prefix or path.startswith(slashed), prefix=prefix)
+
+
+def _written(text: str) -> str:
+    """Give what a configuration says in the form that paths are matched in."""
+    return normalised_path(quote(text, safe="/%:@!$&'()*+,;=~"))
 
 
 def checked_path_match(text: str) -> str:

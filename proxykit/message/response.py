@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from http import HTTPStatus
 
 from .fields import EMPTY_SECTION, Field, FieldSection, Headers
-from .framing import NO_CONTENT, Framing, Length
+from .framing import CHUNKED, NO_CONTENT, Framing, Length
+from .source import ContentSource
 
 REASONS = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
 
@@ -17,12 +18,13 @@ class Response:
     :ivar status: the status code, 200 to 599.
     :ivar reason: the reason phrase.
     :ivar body: the content of an answer made here; ``b""`` where content streams from upstream.
+    :ivar source: where the content of an answer made here comes from, when it is not ``body``.
     :ivar section: the fields as they were read.
     :ivar framing: how the content is delimited where it comes from.
     :ivar version: HTTP/1's minor version of who sent it.
     """
 
-    __slots__ = ("_headers", "body", "framing", "reason", "section", "status", "version")
+    __slots__ = ("_headers", "body", "framing", "reason", "section", "source", "status", "version")
 
     def __init__(
         self,
@@ -30,11 +32,13 @@ class Response:
         headers: Headers | Iterable[Field] = (),
         body: bytes = b"",
         reason: bytes | None = None,
+        source: ContentSource | None = None,
     ) -> None:
         """Make an answer.
 
         :param headers: its fields; Content-Length and Date need not be among them.
         :param body: its whole content.
+        :param source: gives its content, in the place of ``body``.
         :raises ValueError: when a field is not valid or the status is not one.
         """
         if not 200 <= status <= 599:
@@ -43,7 +47,9 @@ class Response:
         self.reason = REASONS.get(status, b"") if reason is None else reason
         self.body = body
         self.section = EMPTY_SECTION
-        self.framing: Framing = Length(len(body)) if body else NO_CONTENT
+        self.source = source
+        size = len(body) if source is None else source.size
+        self.framing: Framing = CHUNKED if size is None else Length(size) if size else NO_CONTENT
         self.version = 1
         self._headers: Headers | None = (
             headers if isinstance(headers, Headers) else Headers(headers)
@@ -59,6 +65,7 @@ class Response:
         response.status = status
         response.reason = reason
         response.body = b""
+        response.source = None
         response.section = section
         response.framing = framing
         response._headers = None

@@ -14,6 +14,7 @@ from ..config.models import Configuration
 from ..engine.exchange import Exchange
 from ..engine.forwarding import Direction, ForwardingRules
 from ..engine.pipeline import EMPTY_CHAIN, Chain, Pipeline, Times
+from ..errors import ConfigurationError
 from ..http1.limits import HeadLimits
 from ..net.sweeper import Sweeper
 from ..options import BuildContext
@@ -108,7 +109,14 @@ class Compilation:
             directory=Path(configuration.directory),
             reactor=environment.reactor,
             resolve=environment.resolver.resolve,
+            pool=self._pool,
         )
+
+    def _pool(self, name: str) -> Pool:
+        pool = self.pools.get(name)
+        if pool is None:
+            raise ConfigurationError(f"there is no pool {name!r}")
+        return pool
 
     def chain(self, entries: Iterable[Any]) -> Chain:
         """Build filters and compile them.

@@ -8,6 +8,7 @@ from twisted.application.service import ServiceMaker
 from proxykit.balancing.round_robin import RoundRobinFactory
 from proxykit.filters.access import AccessFactory
 from proxykit.filters.headers import HeadersFactory
+from proxykit.filters.mirror import MirrorFactory
 
 proxykit = ServiceMaker(
     "Proxykit", "proxykit.service.tap", "An HTTP proxy, forward and reverse.", "proxykit"
@@ -17,4 +18,5 @@ reactor = Reactor("proxykit", "proxykit.net.reactor", "The fast epoll reactor of
 
 access = AccessFactory()
 headers = HeadersFactory()
+mirror = MirrorFactory()
 round_robin = RoundRobinFactory()

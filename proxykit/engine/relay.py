@@ -53,6 +53,7 @@ class Relay:
     """One exchange on its way."""
 
     __slots__ = (
+        "_attempted",
         "_chain",
         "_client",
         "_connection",
@@ -75,6 +76,7 @@ class Relay:
         self._chain: Chain = exchange.pipeline.chain
         self._connection: UpstreamConnection | None = None
         self._server: Server | None = None
+        self._attempted = 0.0  # when it was sent to that server, as time.monotonic counts
         self._retries = 0
         self._request_framing: Framing = exchange.request.framing
         # Content that came before there was a connection to send it on, its end as None.
@@ -164,6 +166,8 @@ class Relay:
         self._retries = route.upstream.retries
         server = route.upstream.choose(exchange)
         self._server = server
+        self._attempted = monotonic()
+        server.began()
         exchange.upstream = server.name
         self.stage = Stage.CONNECTING
         # A tunnel needs a connection that was never used: it will never be given back.
@@ -508,6 +512,9 @@ class Relay:
             return
         self.stage = Stage.ENDED
         exchange = self.exchange
+        if self._server is not None:
+            responded = exchange.responded
+            self._server.ended(None if responded is None else responded - self._attempted)
         observers = exchange.pipeline.observers
         if self._chain.observers:
             observers += self._chain.observers

@@ -35,11 +35,16 @@ def compile_reverse(compilation: Compilation, name: str, model: ReverseListener)
 
 def _route(compilation: Compilation, index: int, model: RouteModel, outer: Chain) -> RouteMatch:
     inner = compilation.chain(model.filters)
+    pool = compilation.pools[model.pool] if model.pool is not None else None
+    chain = outer.then(inner)
+    if pool is not None and pool.sticky is not None:
+        # Nearest to the servers: it must see what they sent, and filters may see what it sets.
+        chain = chain.then(Chain.of([pool.sticky]))
     route = Route(
         name=model.name or str(index),
-        chain=outer.then(inner),
+        chain=chain,
         inner=inner,
-        upstream=compilation.pools[model.pool] if model.pool is not None else None,
+        upstream=pool,
         answer=_redirect(model.redirect.to, model.redirect.status) if model.redirect else None,
         strip_prefix=(model.strip_prefix or "").rstrip("/").encode("ascii"),
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from time import perf_counter, process_time
+from time import monotonic, process_time
 from types import SimpleNamespace
 from typing import Any
 
@@ -46,7 +46,7 @@ def servers(count: int, weights: Callable[[int], float]) -> tuple[Server, ...]:
             f"10.0.0.{number}:80", nothing, PoolLimits(), nothing, nothing, weight=weights(number)
         )
         server.active = int(9 * server.weight) + number * 7 % 4
-        server.latency, server.latency_at = 0.01 + number / 1000, perf_counter()
+        server.latency, server.latency_at = 0.01 + number / 1000, monotonic()
         made.append(server)
     return tuple(made)
 

@@ -231,6 +231,8 @@ class Relay:
 
     def connection_failed(self, error: ProxykitError) -> None:
         """There is no connection."""
+        if self._server is not None:
+            self._server.failed()
         self.fail(error)
 
     # --- called by the client's side ----------------------------------------------------------
@@ -420,6 +422,8 @@ class Relay:
             self.stage = Stage.CONNECTING
             self._server.acquire(self, fresh=True)
             return
+        if self._server is not None:
+            self._server.failed()
         self.fail(error)
 
     def tunnel_offered(self, response: Response, data: bytes) -> None:

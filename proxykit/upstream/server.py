@@ -16,7 +16,7 @@ from ..net.sweeper import Sweeper
 from .connection import UpstreamConnection
 from .connector import Connector
 from .failures import upstream_error
-from .latency import observed
+from .latency import after_failure, observed
 
 
 class ConnectionTaker(Protocol):
@@ -152,6 +152,12 @@ class Server:
             now = monotonic()
             self.latency = observed(self.latency, now - self.latency_at, seconds)
             self.latency_at = now
+
+    def failed(self) -> None:
+        """It could not be reached, or did not answer as it should."""
+        now = monotonic()
+        self.latency = after_failure(self.latency, now - self.latency_at)
+        self.latency_at = now
 
     def acquire(self, taker: ConnectionTaker, *, fresh: bool = False) -> None:
         """Ask for a connection; the taker is called at once when one is idle.

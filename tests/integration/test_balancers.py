@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from demo.proxies import Proxy
+from demo.proxies import Proxy, free_port
 from tests.integration.several import Pooled, ask, named, named_origins, who_answers
-from tests.scripted import ScriptedOrigin, exchange
+from tests.scripted import ScriptedOrigin, exchange, reply
 
 PROBE = Path(__file__).with_name("probe")
 CLOSE = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
@@ -107,6 +107,16 @@ def test_a_slow_server_is_asked_less(tmp_path, origins):
         pooled = Pooled(tmp_path).write([origin, *origins[:2]], 'balance = "ewma"')
         with pooled:
             assert who_answers(pooled, 100)["s"] <= 3
+
+
+@pytest.mark.parametrize("answer", [None, b"nonsense\r\n\r\n"])
+def test_a_server_that_fails_at_once_is_not_taken_for_a_fast_one(tmp_path, origins, answer):
+    with ScriptedOrigin(reply(answer or b"")) as origin:
+        url = origin.url if answer else f"http://127.0.0.1:{free_port()}"
+        with Pooled(tmp_path).write([f'"{url}"', *origins[:2]], 'balance = "ewma"') as pooled:
+            statuses = [exchange(pooled.proxy.address, CLOSE)[9:12] for _ in range(100)]
+
+    assert statuses.count(b"502") <= 3
 
 
 def test_a_weight_that_is_reloaded_counts_at_once_and_none_drains(tmp_path, origins):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxykit.upstream.latency import observed, remembered
+from proxykit.upstream.latency import after_failure, observed, remembered
 from proxykit.upstream.server import PoolLimits, Server
 
 SECONDS = st.floats(0, 1e4)
@@ -38,6 +38,16 @@ def test_it_lies_between_what_was_and_what_is(latency, elapsed, seconds):
     assert after >= seconds * 0.999 or after <= latency * 1.001
     assert min(seconds, remembered(latency, elapsed)) * 0.999 <= after
     assert after <= max(seconds, latency) * 1.001
+
+
+def test_a_failure_counts_for_more_than_any_answer_and_each_one_after_it_for_more_still():
+    first = after_failure(0.0, 0)
+    second = after_failure(first, 5)
+
+    assert after_failure(0.02, 0) == first == 1.0
+    assert after_failure(2.0, 0) == 20.0
+    assert second > first
+    assert after_failure(after_failure(second, 0), 0) == 60.0
 
 
 def test_a_server_counts_what_is_in_flight_and_learns_from_what_answered():

@@ -154,7 +154,12 @@ class IBalancer(Interface):
     def pick(servers: Any, exchange: Exchange) -> Any:
         """Choose one of the usable servers.
 
-        :param servers: a non-empty sequence of ``proxykit.upstream.server.Server``.
+        Called for each attempt of each exchange, so it must be quick: 2 µs are a good measure.
+
+        :param servers: a non-empty tuple of ``proxykit.upstream.server.Server``, each with an
+            ``effective_weight`` above 0. It is the same tuple object for as long as neither the
+            servers in it nor their weights changed, so what was computed of it may be kept with
+            it. Another tuple may come in between, for an attempt that must avoid a server.
         :returns: one of them.
         """
 
@@ -182,10 +187,18 @@ class IFilterFactory(Interface):
 
 
 class IBalancerFactory(Interface):
-    """A kind of balancer that a pool can name by ``balance``."""
+    """A kind of balancer that a pool can name by ``balance``.
 
-    name: str = Attribute("What ``balance`` says.")
+    A ``twisted.plugin.IPlugin`` that is found in ``twisted/plugins/``.
+    """
+
+    name: str = Attribute("What ``balance``, or ``use`` in it, says.")
     description: str = Attribute("One line for ``proxykit plugins``.")
+    options: Any = Attribute("The ``proxykit.options.Options`` subclass that checks its keys.")
 
-    def build() -> Any:
-        """Make an ``IBalancer`` for one pool."""
+    def build(options: Any) -> Any:
+        """Make an ``IBalancer`` for one pool.
+
+        :param options: an instance of this factory's options model.
+        :raises ConfigurationError: when the options make no sense together.
+        """

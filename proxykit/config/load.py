@@ -13,6 +13,7 @@ from attrs import frozen
 from pydantic import BaseModel, ValidationError
 
 from ..options import NamesPool
+from .balancer_entry import BalancerEntry
 from .filter_entry import FilterEntry
 from .models import Configuration
 from .places import KeyPath, Places
@@ -100,9 +101,10 @@ def from_mapping(
     try:
         configuration = Configuration.model_validate(data)
     except ValidationError as error:
-        # Filters are checked all the same: everything that is wrong is said at once.
+        # Filters and balancers are checked all the same: all that is wrong is said at once.
         found = [problem(*each) for each in _schema_problems(Configuration, error, ())]
         found += [problem(*each) for each in _filter_problems_in(data)]
+        found += [problem(*each) for each in _balancer_problems_in(data)]
         raise ConfigurationErrors(found) from error
     configuration.place(directory)
     found = [problem(*each) for each in _cross_problems(configuration)]
@@ -172,10 +174,7 @@ def _without_none(annotation: Any) -> Any:
 def _cross_problems(configuration: Configuration) -> Iterator[tuple[KeyPath, str]]:
     balancers = balancer_factories()
     for name, pool in configuration.pool.items():
-        if pool.balance in balancers:
-            pool.resolve(balancers[pool.balance])
-        else:
-            yield ("pool", name, "balance"), _unknown(pool.balance, balancers, "balancer")
+        yield from _resolve_balancer(pool.balance, balancers, ("pool", name, "balance"))
     for name, reverse in configuration.reverse.items():
         for index, route in enumerate(reverse.routes):
             for key, pool_name in route.pool_names().items():
@@ -238,10 +237,39 @@ def _resolve(
     if factory is None:
         yield (*path, "use"), _unknown(entry.use, factories, "filter")
         return
+    yield from _check_options(entry, factory, path)
+
+
+def _check_options(
+    entry: FilterEntry, factory: Any, path: KeyPath
+) -> Iterator[tuple[KeyPath, str]]:
     try:
         entry.resolve(factory, factory.options.model_validate(entry.model_extra or {}))
     except ValidationError as error:
         yield from _schema_problems(factory.options, error, path)
+
+
+def _balancer_problems_in(data: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
+    """Check the balancers of a configuration that is wrong elsewhere."""
+    factories = balancer_factories()
+    pools = data.get("pool")
+    for name, pool in pools.items() if isinstance(pools, Mapping) else ():
+        balance = pool.get("balance") if isinstance(pool, Mapping) else None
+        if isinstance(balance, str):
+            balance = {"use": balance}
+        if isinstance(balance, Mapping) and isinstance(balance.get("use"), str):
+            entry = BalancerEntry.model_validate(balance)
+            yield from _resolve_balancer(entry, factories, ("pool", name, "balance"))
+
+
+def _resolve_balancer(
+    entry: BalancerEntry, factories: Mapping[str, Any], path: KeyPath
+) -> Iterator[tuple[KeyPath, str]]:
+    factory = factories.get(entry.use)
+    if factory is None:
+        yield path, _unknown(entry.use, factories, "balancer")
+    else:
+        yield from _check_options(entry, factory, path)
 
 
 def _doubled_listeners(configuration: Configuration) -> Iterator[tuple[KeyPath, str]]:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BeforeValidator, Field, PrivateAttr
+from pydantic import BeforeValidator, Field, field_validator
 
 from ..options import Duration, Options
+from .balancer_entry import BalancerEntry, NamedBalancer
 from .field_types import Count, ServerUrl
+from .sticky import Sticky
 
 
 class ServerEntry(Options):
     """A server of a pool."""
 
     url: ServerUrl = Field(description="http://, https:// or unix:.")
-    weight: int = Field(default=1, ge=1, le=1000, strict=True, description="Its share.")
+    weight: int = Field(
+        default=1, ge=0, le=1000, strict=True, description="Its share; 0 for no new clients."
+    )
+    backup: bool = Field(default=False, description="Serves only when no other server can.")
 
 
 class PoolTls(Options):
@@ -32,7 +37,10 @@ def _server_entry(value: object) -> object:
 class Pool(Options):
     """Servers that do the same."""
 
-    balance: str = Field(default="round-robin", description="The balancer's name.")
+    balance: NamedBalancer = Field(
+        default_factory=lambda: BalancerEntry(use="round-robin"),
+        description="The balancer's name, or { use = name, ... } with its options.",
+    )
     servers: list[Annotated[ServerEntry, BeforeValidator(_server_entry)]] = Field(min_length=1)
     host: str = Field(
         default="keep",
@@ -47,13 +55,16 @@ class Pool(Options):
     queue_size: int = Field(default=1000, ge=0, strict=True, description="Who may wait for one.")
     queue_timeout: Duration = Field(default=5.0, description="And how long.")
     tls: PoolTls | None = Field(default=None, description="For https servers.")
-    _balancer: Any = PrivateAttr(default=None)
+    slow_start: Duration = Field(
+        default=0.0, description="How long a server that comes back takes to its full share."
+    )
+    sticky: Sticky | None = Field(default=None, description="Binds clients to servers.")
 
-    def resolve(self, factory: Any) -> None:
-        """Take the balancer's factory that the registry found."""
-        self._balancer = factory
-
-    @property
-    def balancer(self) -> Any:
-        """The ``IBalancerFactory``."""
-        return self._balancer
+    @field_validator("servers")
+    @classmethod
+    def _are_different(cls, value: list[ServerEntry]) -> list[ServerEntry]:
+        urls = [each.url for each in value]
+        for url in urls:
+            if urls.count(url) > 1:
+                raise ValueError(f"{url} is there twice: give it a weight instead")
+        return value

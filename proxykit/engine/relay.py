@@ -55,6 +55,7 @@ class Relay:
 
     __slots__ = (
         "_body_size",
+        "_attempted",
         "_chain",
         "_client",
         "_connection",
@@ -79,6 +80,7 @@ class Relay:
         self._chain: Chain = exchange.pipeline.chain
         self._connection: UpstreamConnection | None = None
         self._server: Server | None = None
+        self._attempted = 0.0  # when it was sent to that server, as time.monotonic counts
         self._retries = 0
         self._request_framing: Framing = exchange.request.framing
         # Content that came before there was a connection to send it on, its end as None.
@@ -173,6 +175,8 @@ class Relay:
         self._retries = route.upstream.retries
         server = route.upstream.choose(exchange)
         self._server = server
+        self._attempted = monotonic()
+        server.began()
         exchange.upstream = server.name
         self.stage = Stage.CONNECTING
         # A tunnel needs a connection that was never used: it will never be given back.
@@ -281,6 +285,8 @@ class Relay:
 
     def connection_failed(self, error: ProxykitError) -> None:
         """There is no connection."""
+        if self._server is not None:
+            self._server.failed()
         self.fail(error)
 
     # --- called by the client's side ----------------------------------------------------------
@@ -490,6 +496,8 @@ class Relay:
             self.stage = Stage.CONNECTING
             self._server.acquire(self, fresh=True)
             return
+        if self._server is not None:
+            self._server.failed()
         self.fail(error)
 
     def tunnel_offered(self, response: Response, data: bytes) -> None:
@@ -617,6 +625,9 @@ class Relay:
         if self._taps:
             self._tell_taps("abandoned")
         exchange = self.exchange
+        if self._server is not None:
+            responded = exchange.responded
+            self._server.ended(None if responded is None else responded - self._attempted)
         observers = exchange.pipeline.observers
         if self._chain.observers:
             observers += self._chain.observers

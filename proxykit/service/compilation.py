@@ -32,11 +32,16 @@ class Environment:
     :ivar reactor: the reactor.
     :ivar sweeper: the time-outs' clock.
     :ivar resolver: names to addresses.
+    :ivar secret: what is signed without a secret of the operator's own is signed with this.
+    :ivar kept: what a reload must not lose, by what it belongs to; who puts something there takes
+        care that it is bounded.
     """
 
     reactor: Any
     sweeper: Sweeper
     resolver: Resolver
+    secret: bytes = field(factory=lambda: os.urandom(32), repr=False)
+    kept: dict[tuple[str, ...], Any] = field(factory=dict, repr=False)
 
     @classmethod
     def of(cls, reactor: Any) -> Environment:

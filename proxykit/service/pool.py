@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..balancing.slow_start import SlowStart
 from ..config.pool import Pool as PoolModel
+from ..config.pool import ServerEntry
 from ..net.tls import client_context
-from ..reverse.pool import Pool
+from ..reverse.pool import Pool, StickyPool
 from ..upstream.connector import Connector, TcpConnector, UnixConnector
 from ..upstream.server import PoolLimits, Server
 from .compilation import Compilation
+from .sticky import compile_sticky
 
 
 def compile_pool(compilation: Compilation, name: str, model: PoolModel) -> Pool:
@@ -22,16 +25,25 @@ def compile_pool(compilation: Compilation, name: str, model: PoolModel) -> Pool:
         response_seconds=model.response_timeout,
         idle_seconds=model.idle_timeout,
     )
-    servers = [_server(compilation, each.url, each.weight, model, limits) for each in model.servers]
-    pool = Pool(name, servers, model.balancer.build(), model.retries)
+    servers = [_server(compilation, each, model, limits) for each in model.servers]
+    balancer = model.balance.factory.build(model.balance.options)
+    slow_start = None
+    if model.slow_start:
+        slow_start = SlowStart(compilation.environment.reactor, model.slow_start)
+    if model.sticky is None:
+        pool = Pool(name, servers, balancer, model.retries, slow_start)
+    else:
+        sticky = compile_sticky(compilation, name, model.sticky)
+        pool = StickyPool(name, servers, balancer, sticky, model.retries, slow_start)
     compilation.plan.retiring.append(pool.retire)
     return pool
 
 
 def _server(
-    compilation: Compilation, url: str, weight: int, model: PoolModel, limits: PoolLimits
+    compilation: Compilation, entry: ServerEntry, model: PoolModel, limits: PoolLimits
 ) -> Server:
     environment = compilation.environment
+    url = entry.url
     connector: Connector
     if url.startswith("unix:"):
         name = url.removeprefix("unix:")
@@ -59,8 +71,9 @@ def _server(
         environment.reactor,
         environment.sweeper,
         compilation.head_limits,
-        weight,
+        entry.weight,
         _host_field(model.host, host),
+        backup=entry.backup,
     )
 
 

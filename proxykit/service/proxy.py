@@ -63,6 +63,9 @@ class ProxyService(Service):
     def privilegedStartService(self) -> None:
         """Open the listening sockets, before privileges are shed."""
         super().privilegedStartService()  # type: ignore[no-untyped-call]
+        # Before anybody can see that it listens, and so could think that it takes signals.
+        self._on_signal(signal.SIGHUP, self.reload)
+        self._on_signal(signal.SIGUSR1, self.reopen_logs)
         for plan in self._plan.listeners.values():
             self._listen(plan).addErrback(self._cannot_start, plan)
         if self._cannot_serve:
@@ -76,8 +79,6 @@ class ProxyService(Service):
         self._reactor.callWhenRunning(self._running)
 
     def _running(self) -> None:
-        self._on_signal(signal.SIGHUP, self.reload)
-        self._on_signal(signal.SIGUSR1, self.reopen_logs)
         self._notifier.notify("READY=1")
 
     def _on_signal(self, number: signal.Signals, call: Callable[[], None]) -> None:

@@ -23,6 +23,7 @@ from ..reverse.conditions import (
 )
 from ..reverse.error_pages import ErrorPages, Page
 from ..reverse.fixed_answers import Answer, fixed_response, redirect
+from ..reverse.pool import Pool
 from ..reverse.rewriting import rewrite_of
 from ..reverse.split import (
     Choice,
@@ -57,11 +58,12 @@ def compile_route(
         [(rule.match, rule.to) for rule in model.rewrite],
         model.add_prefix or "",
     )
+    pool = compilation.pools[model.pool] if model.pool is not None else None
     route = Route(
         name=name,
-        chain=outer.then(inner),
+        chain=_whole_chain(outer, inner, pool),
         inner=inner,
-        upstream=compilation.pools[model.pool] if model.pool is not None else None,
+        upstream=pool,
         answer=_answer(compilation, model, rewrite),
         rewrite=rewrite,
         body_size=_body_size(model),
@@ -71,6 +73,17 @@ def compile_route(
     if model.split is not None:
         return conditions, _split(compilation, model.split, route, outer)
     return conditions, always(route)
+
+
+def _whole_chain(outer: Chain, inner: Chain, pool: Pool | None) -> Chain:
+    """Give all filters of a route, with what binds clients to its pool's servers innermost.
+
+    It must see what the servers sent, and filters may see what it sets.
+    """
+    chain = outer.then(inner)
+    if pool is None or pool.sticky is None:
+        return chain
+    return chain.then(Chain.of([pool.sticky]))
 
 
 def _others(model: RouteModel) -> tuple[Condition, ...]:
@@ -126,9 +139,15 @@ def _split(compilation: Compilation, model: SplitModel, route: Route, outer: Cha
     weights = list(model.pools.values())
     sticky = model.sticky
     marks = [mark_of(pool) for pool in model.pools]
+    pools = {name: compilation.pools[name] for name in model.pools}
     ways: Sequence[Route] = [
-        evolve(route, name=f"{route.name}/{pool}", upstream=compilation.pools[pool])
-        for pool in model.pools
+        evolve(
+            route,
+            name=f"{route.name}/{name}",
+            upstream=pool,
+            chain=_whole_chain(outer, route.inner, pool),
+        )
+        for name, pool in pools.items()
     ]
     if sticky is None:
         return split_at_random(ways, weights)
@@ -136,8 +155,11 @@ def _split(compilation: Compilation, model: SplitModel, route: Route, outer: Cha
         return split_by_client(ways, weights, route.name)
     seconds = None if sticky.ttl is None else int(sticky.ttl)
     ways = [
-        evolve(way, chain=outer.then(_with_cookie(way.inner, sticky.cookie, mark, seconds)))
-        for way, mark in zip(ways, marks, strict=True)
+        evolve(
+            way,
+            chain=_whole_chain(outer, _with_cookie(way.inner, sticky.cookie, mark, seconds), pool),
+        )
+        for way, mark, pool in zip(ways, marks, pools.values(), strict=True)
     ]
     return split_by_cookie(ways, weights, sticky.cookie, marks)
 

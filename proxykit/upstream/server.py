@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from time import monotonic
 from typing import Any, Protocol
 
 from attrs import define, frozen
@@ -15,6 +16,7 @@ from ..net.sweeper import Sweeper
 from .connection import UpstreamConnection
 from .connector import Connector
 from .failures import upstream_error
+from .latency import after_failure, observed
 
 
 class ConnectionTaker(Protocol):
@@ -55,8 +57,15 @@ class Server:
     """One server and its connections: idle ones, active ones, and who waits for one.
 
     :ivar name: ``host:port`` or the socket's path, for logs and records.
-    :ivar weight: its share in its pool.
     :ivar host: what Host says, in bytes; ``None`` when the client's is kept.
+    :ivar backup: whether it is for when no other server of its pool is usable.
+    :ivar usable: whether it may be sent exchanges; who changes that tells its pool to ``refresh``.
+    :ivar effective_weight: what balancers go by: ``weight``, or less of it in a slow start.
+    :ivar limit: how many exchanges can have a connection at a time.
+    :ivar active: exchanges in flight on it, those among them that wait for a connection.
+    :ivar latency: the peak average of its latency in seconds, 0.0 when unknown; it was observed
+        at ``latency_at`` on the clock of ``time.monotonic`` and has faded since, see
+        ``upstream.latency``.
     """
 
     def __init__(
@@ -67,13 +76,22 @@ class Server:
         reactor: Any,
         sweeper: Sweeper,
         head_limits: HeadLimits | None = None,
-        weight: int = 1,
+        weight: float = 1,
         host: bytes | None = None,
+        *,
+        backup: bool = False,
     ) -> None:
         """Make a server without connections."""
         self.name = name
-        self.weight = weight
         self.host = host
+        self.backup = backup
+        self.usable = True
+        self.effective_weight = self._weight = weight
+        self._warmth = 1.0
+        self.active = 0
+        self.latency = 0.0
+        self.latency_at = 0.0
+        self.limit = limits.connections
         self.connector = connector
         self.head_limits = head_limits or HeadLimits()
         self.response_seconds = limits.response_seconds
@@ -98,6 +116,48 @@ class Server:
     def is_unused(self) -> bool:
         """Whether it has no connection and nobody waits for one."""
         return not (self._open or self._connecting or self._waiting)
+
+    @property
+    def weight(self) -> float:
+        """Its share in its pool, 0 for none; who changes it tells its pool to ``refresh``."""
+        return self._weight
+
+    @weight.setter
+    def weight(self, weight: float) -> None:
+        self._weight = weight
+        self.effective_weight = weight * self._warmth
+
+    @property
+    def warmth(self) -> float:
+        """How much of its weight counts: above 0, and 1 when no slow start is under way."""
+        return self._warmth
+
+    @warmth.setter
+    def warmth(self, warmth: float) -> None:
+        self._warmth = warmth
+        self.effective_weight = self._weight * warmth
+
+    def began(self) -> None:
+        """An exchange was sent its way."""
+        self.active += 1
+
+    def ended(self, seconds: float | None) -> None:
+        """An exchange on it is over.
+
+        :param seconds: from when it was sent this way until the response began; ``None`` when no
+            response did.
+        """
+        self.active -= 1
+        if seconds is not None:
+            now = monotonic()
+            self.latency = observed(self.latency, now - self.latency_at, seconds)
+            self.latency_at = now
+
+    def failed(self) -> None:
+        """It could not be reached, or did not answer as it should."""
+        now = monotonic()
+        self.latency = after_failure(self.latency, now - self.latency_at)
+        self.latency_at = now
 
     def acquire(self, taker: ConnectionTaker, *, fresh: bool = False) -> None:
         """Ask for a connection; the taker is called at once when one is idle.

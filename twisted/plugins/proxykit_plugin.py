@@ -5,6 +5,11 @@ from __future__ import annotations
 from twisted.application.reactors import Reactor
 from twisted.application.service import ServiceMaker
 
+from proxykit.balancing.consistent_hash import HashClientFactory, HashFactory, HashUriFactory
+from proxykit.balancing.ewma import PeakEwmaFactory
+from proxykit.balancing.first import FirstFactory
+from proxykit.balancing.least_connections import LeastConnectionsFactory
+from proxykit.balancing.random_two import RandomTwoFactory
 from proxykit.balancing.round_robin import RoundRobinFactory
 from proxykit.filters.access import AccessFactory
 from proxykit.filters.headers import HeadersFactory
@@ -19,4 +24,12 @@ reactor = Reactor("proxykit", "proxykit.net.reactor", "The fast epoll reactor of
 access = AccessFactory()
 headers = HeadersFactory()
 mirror = MirrorFactory()
+
+ewma = PeakEwmaFactory()
+first = FirstFactory()
+hash_by = HashFactory()
+hash_client = HashClientFactory()
+hash_uri = HashUriFactory()
+least_connections = LeastConnectionsFactory()
+random_two = RandomTwoFactory()
 round_robin = RoundRobinFactory()

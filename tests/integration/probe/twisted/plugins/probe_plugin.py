@@ -1,4 +1,4 @@
-"""Plug-ins for the tests: a filter of each kind, in each way of answering."""
+"""Plug-ins for the tests: a filter of each kind, in each way of answering, and a balancer."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from zope.interface import implementer
 
 from proxykit.errors import Denied
 from proxykit.interfaces import (
+    IBalancer,
+    IBalancerFactory,
     IBodyFilter,
     IConnectionFilter,
     IExchangeObserver,
@@ -106,3 +108,35 @@ class ProbeFactory:
 
 
 probe = ProbeFactory()
+
+
+class NumberedOptions(Options):
+    """Which server."""
+
+    number: int = 0
+
+
+@implementer(IBalancer)
+class Numbered:
+    """Picks the server of one number."""
+
+    def __init__(self, options):
+        self._number = options.number
+
+    def pick(self, servers, exchange):
+        return servers[self._number]
+
+
+@implementer(IPlugin, IBalancerFactory)
+class NumberedFactory:
+    """What Proxykit finds."""
+
+    name = "numbered"
+    description = "for the tests"
+    options = NumberedOptions
+
+    def build(self, options):
+        return Numbered(options)
+
+
+numbered = NumberedFactory()

@@ -146,7 +146,7 @@ class Exchange:
             self.client_address,
             self.user,
             request.method,
-            request.target.raw if request.changed_headers else request.raw_target,
+            request.received_target,
             request.version,
             self.authority.host,
             self.status,

@@ -69,6 +69,11 @@ class Request:
         return self._target
 
     @property
+    def received_target(self) -> bytes:
+        """The request target as the client sent it, whatever filters made of it."""
+        return self.raw_target if self._target is None else self._target.raw
+
+    @property
     def origin_target(self) -> bytes:
         """Path and query as an origin server is asked for them."""
         if self.raw_target[0] == 0x2F:

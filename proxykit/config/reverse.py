@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from ..options import Options
+from ..options import Options, Size
 from .field_types import Endpoints, HostPatterns, Methods, Networks, PathPattern
 from .filter_entry import FilterEntry
 
@@ -61,6 +61,9 @@ class ReverseListener(Options):
     listen: Endpoints = Field(default=[], description="Where clients connect.")
     tls: ListenerTls | None = Field(default=None, description="And where they do with TLS.")
     trust_proxy: Networks = Field(default=[], description="Whose forwarding fields are believed.")
+    response_buffer: Size = Field(
+        default=64 * 1024, description="Held of a response for a client slower than the server."
+    )
     filters: list[FilterEntry] = Field(default=[], description="In the order in which they run.")
     routes: list[Route] = Field(default=[], description="In the order in which they are tried.")
 

@@ -159,8 +159,8 @@ class Compress:
     def request(self, exchange: Exchange) -> None:
         """See ``IRequestFilter``: ask the origin by the tags that it gave."""
         values = exchange.request.section.values
-        for name in (b"if-none-match", b"if-match"):
-            value = values.get(name)
+        for name in (b"If-None-Match", b"If-Match"):
+            value = values.get(name.lower())
             if value is not None and b"~" in value:
                 restored = restored_tags(value)
                 if restored != value:

@@ -72,7 +72,7 @@ class RateLimitOptions(Options):
     rate: Annotated[
         Rate,
         BeforeValidator(parse_rate, json_schema_input_type=str),
-        WithJsonSchema({"type": "string", "pattern": _RATE.pattern.replace(r"\Z", "$")}),
+        WithJsonSchema({"type": "string", "pattern": "^" + _RATE.pattern.replace(r"\Z", "$")}),
     ] = Field(description='Such as "100/s"; s, m, h and d stand for a second up to a day.')
     burst: Annotated[int, Field(ge=1, strict=True)] | None = Field(
         default=None,

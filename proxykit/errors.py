@@ -91,6 +91,12 @@ class DestinationProhibited(Denied):
     error_type = "destination_ip_prohibited"
 
 
+class TooManyRequests(Denied):
+    """The client has asked for more than it may in this time (RFC 6585 section 4)."""
+
+    status = 429
+
+
 class NoRoute(ProxykitError):
     """No route takes this request."""
 
@@ -169,6 +175,12 @@ class Unavailable(UpstreamError):
     """There is no usable server, or no room in its queue, or the proxy is shutting down."""
 
     status = 503
+
+
+class UnderMaintenance(Unavailable):
+    """The operator has taken what was asked for out of service for a while."""
+
+    error_type = "http_request_denied"
 
 
 class QueueFull(Unavailable):

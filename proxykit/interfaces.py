@@ -99,7 +99,12 @@ class IResponseBodyFilter(Interface):
     def response_body(exchange: Exchange, response: Response) -> Any:
         """Give an ``IBodyFilter`` for this response's content, or ``None``.
 
-        Called after the response filters, only for a response that has content.
+        Called after the response filters, for a response from upstream that has content. The
+        head may still be changed, to say what the transform does. With a transform the content's
+        length is not known before its end, and Content-Length is left out.
+
+        Called for the response to a HEAD too, whose fields should be those of the GET (RFC 9110
+        section 9.3.2): a transform then is neither fed nor finished.
         """
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from ..options import Options
+from ..options import Options, Size
 from .field_types import Endpoints, Networks
 from .filter_entry import FilterEntry
 from .route import Route
@@ -30,6 +30,9 @@ class ReverseListener(Options):
     listen: Endpoints = Field(default=[], description="Where clients connect.")
     tls: ListenerTls | None = Field(default=None, description="And where they do with TLS.")
     trust_proxy: Networks = Field(default=[], description="Whose forwarding fields are believed.")
+    response_buffer: Size = Field(
+        default=64 * 1024, description="Held of a response for a client slower than the server."
+    )
     filters: list[FilterEntry] = Field(default=[], description="In the order in which they run.")
     routes: list[Route] = Field(default=[], description="In the order in which they are tried.")
 

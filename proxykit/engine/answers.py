@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from html import escape
 from http import HTTPStatus
 
@@ -83,6 +84,26 @@ def error_answer(error: ProxykitError, exchange: Exchange | None, proxy: str) ->
     charset = "" if media_type == "application/json" else "; charset=utf-8"
     headers.add(b"Content-Type", (media_type + charset).encode("ascii"))
     return Response(status, headers, text.encode("utf-8"))
+
+
+def refusal(
+    exchange: Exchange, error: ProxykitError, retry_after_seconds: float | None = None
+) -> Response:
+    """Make the answer by which a filter refuses an exchange, and note on the exchange why.
+
+    A filter that returns this, and does not raise the error, has its answer pass the response
+    filters: a browser's script, for instance, may then read it if ``cors`` lets it.
+
+    :param retry_after_seconds: after which the client may ask again (RFC 9110 section 10.2.3),
+        rounded up to whole ones; ``None`` to say nothing of that.
+    """
+    exchange.error_type = error.error_type
+    exchange.detail = str(error)
+    name = exchange.pipeline.rules.pseudonym.decode("ascii")
+    response = error_answer(error, exchange, name)
+    if retry_after_seconds is not None:
+        response.headers.set(b"Retry-After", b"%d" % max(1, math.ceil(retry_after_seconds)))
+    return response
 
 
 def proxy_status(error: ProxykitError, proxy: str) -> bytes:

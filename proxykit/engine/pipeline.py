@@ -17,6 +17,7 @@ from ..interfaces import (
     IResponseFilter,
 )
 from ..message.response import Response
+from ..net.buffering import USUAL_BUFFER
 from ..upstream.resolution import Resolver
 from ..upstream.server import Server
 from .exchange import Exchange
@@ -150,6 +151,8 @@ class Pipeline:
     :ivar body_size: the limit on a request's content in bytes, ``None`` for none.
     :ivar requests_per_connection: a client's connection is closed after so many.
     :ivar observers: told of each finished exchange.
+    :ivar response_buffer: how many bytes of a response are held for a client that is slower than
+        the server, before the server is held back.
     """
 
     name: str
@@ -161,3 +164,4 @@ class Pipeline:
     body_size: int | None = None
     requests_per_connection: int = 10_000
     observers: tuple[Callable[[Any], None], ...] = ()
+    response_buffer: int = USUAL_BUFFER

@@ -449,15 +449,14 @@ class Relay:
         exchange.status = response.status
         self.stage = Stage.RESPONDING
         framing: Framing = response.framing
-        if self._chain.response_body and type(framing) is not NoContent:
-            self._response_transforms = Transforms.made_by(
-                self._chain.response_body, exchange, response
-            )
-            if self._response_transforms:
+        transformed = False
+        if self._chain.response_body and _has_content(exchange, response):
+            transforms = Transforms.made_by(self._chain.response_body, exchange, response)
+            transformed = transforms is not None
+            if transformed and type(framing) is not NoContent:
+                self._response_transforms = transforms
                 framing = CHUNKED
-        fields = exchange.pipeline.rules.response_fields(
-            response, content_length=self._response_transforms is None
-        )
+        fields = exchange.pipeline.rules.response_fields(response, content_length=not transformed)
         self._client.send_response(response, fields, framing)
 
     def content_received(self, data: bytes) -> None:
@@ -656,3 +655,14 @@ async def _await(waitable: Awaitable[Any]) -> Any:
 
 def _too_large(limit: int) -> BodyTooLarge:
     return BodyTooLarge(f"the content is larger than {limit} bytes")
+
+
+def _has_content(exchange: Exchange, response: Response) -> bool:
+    """Say whether a response has content, or is a HEAD's whose GET would have some.
+
+    RFC 9110 section 9.3.2: the fields of both should be the same, so body filters are asked for
+    both; what they would do to a HEAD's length is all that is used of them.
+    """
+    if type(response.framing) is not NoContent:
+        return True
+    return exchange.request.method == b"HEAD" and response.status not in (204, 304)

@@ -28,6 +28,7 @@ from ..message.fields import EMPTY_SECTION, FieldSection
 from ..message.framing import CHUNKED, Framing, Length, NoContent, UntilClose
 from ..message.request import Request
 from ..message.response import Response
+from ..net.buffering import USUAL_BUFFER, limit_unsent, unsent
 from ..net.sweeper import NEVER
 from ..net.tunnel import Tunnel
 from ..upstream.connection import UpstreamConnection
@@ -91,6 +92,7 @@ class ServerProtocol(Protocol):
         self._chunked = False
         self._advancing = False
         self._full = False
+        self._unsent = 0  # when it was last looked at whether the client takes what it is sent
         self._hold = 0
         self._scheme = "http"
         self._served = 0
@@ -113,6 +115,8 @@ class ServerProtocol(Protocol):
             self.identity = (self._pipeline.rules, self.peer_address, self._scheme)
         self._listener.opened(self)
         transport.registerProducer(self, True)
+        if self._pipeline.response_buffer != USUAL_BUFFER:
+            limit_unsent(transport, self._pipeline.response_buffer)
         if self._pipeline.chain.connection:
             self.state = State.ASKED
             self._hold_back(_HELD_BY_FILTER)
@@ -171,17 +175,20 @@ class ServerProtocol(Protocol):
         self._advancing = True
         try:
             while self.state is not State.LINGERING and self.state is not State.CLOSED:
-                if self._relay is None:
+                relay = self._relay
+                if relay is None and not self._full:
                     event = self._reader.next_event()
                     if event is None:
                         self._wait_for_head()
                         break
                     self._begin(cast(Request, event))
-                elif self._request_complete:
+                elif relay is None or self._request_complete:
+                    # While the client has yet to take its last response, the next is not begun:
+                    # who pipelines and does not read would have them all heaped up here.
                     if len(self._reader.buffered) > _MOST_PIPELINED:
                         self._hold_back(_HELD_BY_PIPELINING)
                     break
-                elif not self._read_content(self._relay):
+                elif not self._read_content(relay):
                     break
         except BadRequest as error:
             self._refuse(error)
@@ -365,6 +372,7 @@ class ServerProtocol(Protocol):
         self.state = State.TUNNEL
         self.deadline = NEVER
         self.transport.unregisterProducer()
+        limit_unsent(self.transport, USUAL_BUFFER)
         other = upstream.detach()
         tunnel = Tunnel(
             self.transport, other, self._listener.sweeper, self._pipeline.times.tunnel, self._ended
@@ -412,6 +420,7 @@ class ServerProtocol(Protocol):
             return
         self.state = State.LINGERING
         self._reader.take_buffer()
+        self._unsent = unsent(self.transport)
         self.deadline = monotonic() + self._pipeline.times.linger
         self._let_go(_HELD_BY_PIPELINING | _HELD_BY_UPSTREAM)
         self.transport.unregisterProducer()
@@ -422,6 +431,7 @@ class ServerProtocol(Protocol):
         if self.state is State.CLOSED:
             return
         self.state = State.CLOSED
+        self._unsent = unsent(self.transport)
         self.deadline = monotonic() + self._pipeline.times.body
         self.transport.unregisterProducer()
         self.transport.loseConnection()
@@ -447,6 +457,8 @@ class ServerProtocol(Protocol):
             self._persistent = False
             self.deadline = NEVER
             self._relay.fail(ClientTooSlow("the content did not come in time"))
+        elif (self._full or state is not State.IDLE) and self._takes_what_it_was_sent():
+            self.deadline = monotonic() + self._pipeline.times.body
         elif state is State.IDLE:
             self._close()
         else:
@@ -455,6 +467,11 @@ class ServerProtocol(Protocol):
             if relay is not None:
                 relay.exchange.detail = "the client stopped reading"
             self.abort()
+
+    def _takes_what_it_was_sent(self) -> bool:
+        """Say whether the client has taken anything since this was last asked."""
+        before, self._unsent = self._unsent, unsent(self.transport)
+        return self._unsent < before
 
     # --- the transport's side -----------------------------------------------------------------
 
@@ -492,6 +509,7 @@ class ServerProtocol(Protocol):
     def pauseProducing(self) -> None:
         """The transport's buffer is full: the client is slower than the server."""
         self._full = True
+        self._unsent = unsent(self.transport)
         self.deadline = monotonic() + self._pipeline.times.body
         if self._relay is not None:
             self._relay.pause_upstream()
@@ -502,8 +520,11 @@ class ServerProtocol(Protocol):
         self.deadline = NEVER
         if self._relay is not None:
             self._relay.resume_upstream()
-        elif self.state is State.IDLE:
+        elif self.state is State.IDLE or self.state is State.EXCHANGE:
             self.deadline = monotonic() + self._pipeline.times.idle
+            if self._reader.buffered and not self._advancing:
+                self._let_go(_HELD_BY_PIPELINING)
+                self._advance()
 
     def stopProducing(self) -> None:
         """The connection is being lost; ``connectionLost`` does what there is to do."""

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Annotated
 
-from attrs import frozen
 from pydantic import AfterValidator, Field
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
 from ..engine.exchange import Exchange
+from ..engine.variables import (
+    REQUEST_VARIABLES,
+    RESPONSE_VARIABLES,
+    Template,
+    Variable,
+    compile_text,
+)
 from ..interfaces import IFilterFactory, IRequestFilter, IResponseFilter
 from ..message.fields import HOP_BY_HOP, Headers, checked_field
 from ..message.response import Response
@@ -19,6 +26,9 @@ from ..options import BuildContext, Options
 _NOT_FOR_FILTERS = HOP_BY_HOP | {b"content-length", b"host", b"via"}
 
 
+# --- options ----------------------------------------------------------------------------------
+
+
 def _checked_name(name: str) -> str:
     field, _ = checked_field(name.encode("utf-8"), b"")
     if field.lower() in _NOT_FOR_FILTERS:
@@ -26,83 +36,158 @@ def _checked_name(name: str) -> str:
     return name
 
 
-def _checked_value(value: str) -> str:
+def _checked_request_value(value: str) -> str:
     checked_field(b"X", value.encode("utf-8"))
+    compile_text(value, REQUEST_VARIABLES)
+    return value
+
+
+def _checked_response_value(value: str) -> str:
+    checked_field(b"X", value.encode("utf-8"))
+    compile_text(value, RESPONSE_VARIABLES)
     return value
 
 
 Name = Annotated[str, AfterValidator(_checked_name)]
-Value = Annotated[str, AfterValidator(_checked_value)]
+RequestValue = Annotated[str, AfterValidator(_checked_request_value)]
+ResponseValue = Annotated[str, AfterValidator(_checked_response_value)]
 
 
-class Changes(Options):
-    """What is done to one side's fields, in this order."""
+class RequestChanges(Options):
+    """What is done to a request's fields, in this order."""
 
     remove: list[Name] = Field(default=[], description="Names of fields that are taken away.")
-    set: dict[Name, Value] = Field(default={}, description="One field in the place of all such.")
-    add: dict[Name, Value] = Field(default={}, description="One more field.")
+    set: dict[Name, RequestValue] = Field(
+        default={}, description="One field in the place of all such."
+    )
+    add: dict[Name, RequestValue] = Field(default={}, description="One more field.")
+
+
+class ResponseChanges(Options):
+    """What is done to a response's fields, in this order."""
+
+    remove: list[Name] = Field(default=[], description="Names of fields that are taken away.")
+    set: dict[Name, ResponseValue] = Field(
+        default={}, description="One field in the place of all such."
+    )
+    add: dict[Name, ResponseValue] = Field(default={}, description="One more field.")
 
 
 class HeadersOptions(Options):
     """What the filter does to each side."""
 
-    request: Changes = Field(default=Changes(), description="On the way to the server.")
-    response: Changes = Field(default=Changes(), description="On the way to the client.")
+    request: RequestChanges = Field(
+        default=RequestChanges(), description="On the way to the server."
+    )
+    response: ResponseChanges = Field(
+        default=ResponseChanges(), description="On the way to the client."
+    )
 
 
-@frozen(slots=True)
-class _Compiled:
-    """One side's changes, in bytes."""
+# --- what they compile to ---------------------------------------------------------------------
 
-    remove: tuple[bytes, ...]
-    set: tuple[tuple[bytes, bytes], ...]
-    add: tuple[tuple[bytes, bytes], ...]
 
-    @classmethod
-    def of(cls, changes: Changes) -> _Compiled:
-        return cls(
-            tuple(name.encode("ascii") for name in changes.remove),
-            _pairs(changes.set),
-            _pairs(changes.add),
-        )
+class _Changes:
+    """One side's changes when no value has a variable."""
 
-    def apply(self, headers: Headers) -> None:
-        for name in self.remove:
+    def __init__(
+        self,
+        remove: Iterable[bytes],
+        to_set: Iterable[tuple[bytes, bytes]],
+        to_add: Iterable[tuple[bytes, bytes]],
+    ) -> None:
+        self._remove = tuple(remove)
+        self._set = tuple(to_set)
+        self._add = tuple(to_add)
+
+    def apply(self, headers: Headers, exchange: Exchange, response: Response | None) -> None:
+        for name in self._remove:
             headers.remove(name)
-        for name, value in self.set:
+        for name, value in self._set:
             headers.set(name, value)
-        for name, value in self.add:
+        for name, value in self._add:
             headers.add(name, value)
 
 
-def _pairs(fields: dict[str, str]) -> tuple[tuple[bytes, bytes], ...]:
-    return tuple((name.encode("ascii"), value.encode("utf-8")) for name, value in fields.items())
+class _ChangesWithVariables:
+    """One side's changes when some values have."""
+
+    def __init__(
+        self,
+        remove: Iterable[bytes],
+        to_set: Iterable[tuple[bytes, bytes | Template]],
+        to_add: Iterable[tuple[bytes, bytes | Template]],
+    ) -> None:
+        self._remove = tuple(remove)
+        self._set = tuple(to_set)
+        self._add = tuple(to_add)
+
+    def apply(self, headers: Headers, exchange: Exchange, response: Response | None) -> None:
+        for name in self._remove:
+            headers.remove(name)
+        for name, value in self._set:
+            if isinstance(value, bytes):
+                headers.set(name, value)
+            elif rendered := value.render(exchange, response):
+                headers.set(name, rendered)
+            else:
+                # What the proxy vouches for must not be the client's own word instead.
+                headers.remove(name)
+        for name, value in self._add:
+            if isinstance(value, bytes):
+                headers.add(name, value)
+            elif rendered := value.render(exchange, response):
+                headers.add(name, rendered)
+
+
+def _compiled(
+    changes: RequestChanges | ResponseChanges, variables: Mapping[str, Variable]
+) -> _Changes | _ChangesWithVariables:
+    remove = [name.encode("ascii") for name in changes.remove]
+    to_set = _pairs(changes.set, variables)
+    to_add = _pairs(changes.add, variables)
+    if any(isinstance(value, Template) for _, value in to_set + to_add):
+        return _ChangesWithVariables(remove, to_set, to_add)
+    return _Changes(remove, _plain(to_set), _plain(to_add))
+
+
+def _pairs(
+    fields: Mapping[str, str], variables: Mapping[str, Variable]
+) -> list[tuple[bytes, bytes | Template]]:
+    return [(name.encode("ascii"), compile_text(fields[name], variables)) for name in fields]
+
+
+def _plain(pairs: Iterable[tuple[bytes, bytes | Template]]) -> list[tuple[bytes, bytes]]:
+    return [(name, value) for name, value in pairs if isinstance(value, bytes)]
+
+
+# --- the filter -------------------------------------------------------------------------------
 
 
 @implementer(IRequestFilter)
 class RequestHeaders:
     """Changes the fields of requests."""
 
-    def __init__(self, changes: Changes) -> None:
+    def __init__(self, changes: RequestChanges) -> None:
         """Compile the changes."""
-        self._changes = _Compiled.of(changes)
+        self._request_changes = _compiled(changes, REQUEST_VARIABLES)
 
     def request(self, exchange: Exchange) -> None:
         """See ``IRequestFilter``."""
-        self._changes.apply(exchange.request.headers)
+        self._request_changes.apply(exchange.request.headers, exchange, None)
 
 
 @implementer(IResponseFilter)
 class ResponseHeaders:
     """Changes the fields of responses."""
 
-    def __init__(self, changes: Changes) -> None:
+    def __init__(self, changes: ResponseChanges) -> None:
         """Compile the changes."""
-        self._changes = _Compiled.of(changes)
+        self._response_changes = _compiled(changes, RESPONSE_VARIABLES)
 
     def response(self, exchange: Exchange, response: Response) -> None:
         """See ``IResponseFilter``."""
-        self._changes.apply(response.headers)
+        self._response_changes.apply(response.headers, exchange, response)
 
 
 @implementer(IRequestFilter, IResponseFilter)
@@ -127,9 +212,8 @@ class HeadersFactory:
         self, options: HeadersOptions, context: BuildContext
     ) -> RequestHeaders | ResponseHeaders:
         """See ``IFilterFactory``."""
-        nothing = Changes()
-        if options.response == nothing:
+        if options.response == ResponseChanges():
             return RequestHeaders(options.request)
-        if options.request == nothing:
+        if options.request == RequestChanges():
             return ResponseHeaders(options.response)
         return BothHeaders(options)

@@ -45,6 +45,35 @@ def _decode_unreserved(match: re.Match[str]) -> str:
     return character if character in _UNRESERVED else match[0].upper()
 
 
+def resolved_path(path: str) -> str:
+    """Give a path in its normal form, in which it means the same to any server.
+
+    RFC 3986 section 6.2.2 again, but for what is sent on and not only looked at: an encoded slash
+    stays as it is, and so do empty segments.
+    """
+    if "%" in path:
+        path = _ENCODED.sub(_decode_unreserved_only, path)
+    if "/." not in path:
+        return path
+    segments: list[str] = []
+    *parts, last = path.split("/")[1:]
+    for part in parts:
+        if part == "..":
+            if segments:
+                segments.pop()
+        elif part != ".":
+            segments.append(part)
+    if last == ".." and segments:
+        segments.pop()
+    segments.append("" if last in (".", "..") else last)
+    return "/" + "/".join(segments)
+
+
+def _decode_unreserved_only(match: re.Match[str]) -> str:
+    character = chr(int(match[1], 16))
+    return character if character in _UNRESERVED else match[0]
+
+
 @frozen(slots=True, eq=False)
 class PathMatch:
     """What a rule says of paths: ``/x`` is a prefix, ``= /x`` exact, ``~ x`` an expression.

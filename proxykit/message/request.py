@@ -70,7 +70,7 @@ class Request:
 
     @property
     def received_target(self) -> bytes:
-        """The request target as the client sent it, whatever was asked for in its place."""
+        """The request target as the client sent it, whatever filters made of it."""
         return self.raw_target if self._target is None else self._target.raw
 
     @property

@@ -138,6 +138,7 @@ class Compilation:
         trusted: Iterable[Any],
         choose: Callable[[Exchange], Any],
         chain: Chain,
+        response_buffer: int,
     ) -> Pipeline:
         """Make a listener's policy.
 
@@ -145,6 +146,7 @@ class Compilation:
         :param trusted: networks whose forwarding fields are believed.
         :param choose: gives each exchange its route.
         :param chain: the listener's filters.
+        :param response_buffer: how many bytes are held for a slow client.
         """
         return Pipeline(
             name,
@@ -156,6 +158,7 @@ class Compilation:
             self._limits.body_size,
             self._limits.requests_per_connection,
             self._observers,
+            response_buffer,
         )
 
     def listen(self, endpoints: Iterable[str], pipeline: Pipeline, tls: Any = None) -> None:

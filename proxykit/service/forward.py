@@ -45,6 +45,6 @@ def compile_forward(compilation: Compilation, name: str, model: ForwardListener)
     )
     compilation.plan.retiring.append(router.retire)
     pipeline = compilation.pipeline(
-        name, Direction.FORWARD, model.trust_proxy, router.choose, chain
+        name, Direction.FORWARD, model.trust_proxy, router.choose, chain, model.response_buffer
     )
     compilation.listen(model.listen, pipeline)

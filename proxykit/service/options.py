@@ -91,6 +91,7 @@ class ReverseOptions(_Mode):
         ["balance", None, "round-robin", "How servers are picked."],
         ["certificate", None, None, "A PEM file: the listener then speaks TLS."],
         ["key", None, None, "A PEM file with the certificate's key."],
+        ["rate-limit", None, None, "Requests for each client's address, such as 100/s."],
     ]
     _default_listen = "127.0.0.1:8080"
 
@@ -119,6 +120,8 @@ class ReverseOptions(_Mode):
         if self["certificate"] is not None:
             pair = {"certificate": self["certificate"], "key": self["key"]}
             listener["tls"] = {"listen": listener.pop("listen"), "certificates": [pair]}
+        if self["rate-limit"] is not None:
+            listener["filters"] = [{"use": "rate-limit", "rate": self["rate-limit"]}]
         pool = {"servers": self._backends, "balance": self["balance"]}
         return super().mapping() | {"pool": {"main": pool}, "reverse": {"main": listener}}
 

@@ -17,7 +17,7 @@ def compile_reverse(compilation: Compilation, name: str, model: ReverseListener)
         [compile_route(compilation, index, each, chain) for index, each in enumerate(model.routes)]
     )
     pipeline = compilation.pipeline(
-        name, Direction.REVERSE, model.trust_proxy, router.choose, chain
+        name, Direction.REVERSE, model.trust_proxy, router.choose, chain, model.response_buffer
     )
     compilation.listen(model.listen, pipeline)
     if model.tls is not None:

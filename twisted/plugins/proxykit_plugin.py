@@ -12,8 +12,13 @@ from proxykit.balancing.least_connections import LeastConnectionsFactory
 from proxykit.balancing.random_two import RandomTwoFactory
 from proxykit.balancing.round_robin import RoundRobinFactory
 from proxykit.filters.access import AccessFactory
+from proxykit.filters.compress import CompressFactory
+from proxykit.filters.cors import CorsFactory
 from proxykit.filters.headers import HeadersFactory
+from proxykit.filters.maintenance import MaintenanceFactory
 from proxykit.filters.mirror import MirrorFactory
+from proxykit.filters.rate_limit import RateLimitFactory
+from proxykit.filters.rewrite import RewriteFactory
 
 proxykit = ServiceMaker(
     "Proxykit", "proxykit.service.tap", "An HTTP proxy, forward and reverse.", "proxykit"
@@ -22,6 +27,8 @@ proxykit = ServiceMaker(
 reactor = Reactor("proxykit", "proxykit.net.reactor", "The fast epoll reactor of Proxykit.")
 
 access = AccessFactory()
+compress = CompressFactory()
+cors = CorsFactory()
 headers = HeadersFactory()
 mirror = MirrorFactory()
 
@@ -32,4 +39,7 @@ hash_client = HashClientFactory()
 hash_uri = HashUriFactory()
 least_connections = LeastConnectionsFactory()
 random_two = RandomTwoFactory()
+maintenance = MaintenanceFactory()
+rate_limit = RateLimitFactory()
+rewrite = RewriteFactory()
 round_robin = RoundRobinFactory()

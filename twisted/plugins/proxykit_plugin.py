@@ -7,7 +7,10 @@ from twisted.application.service import ServiceMaker
 
 from proxykit.balancing.round_robin import RoundRobinFactory
 from proxykit.filters.access import AccessFactory
+from proxykit.filters.auth import AuthFactory
+from proxykit.filters.forward_auth import ForwardAuthFactory
 from proxykit.filters.headers import HeadersFactory
+from proxykit.filters.jwt import JwtFactory
 
 proxykit = ServiceMaker(
     "Proxykit", "proxykit.service.tap", "An HTTP proxy, forward and reverse.", "proxykit"
@@ -16,5 +19,8 @@ proxykit = ServiceMaker(
 reactor = Reactor("proxykit", "proxykit.net.reactor", "The fast epoll reactor of Proxykit.")
 
 access = AccessFactory()
+auth = AuthFactory()
+forward_auth = ForwardAuthFactory()
 headers = HeadersFactory()
+jwt = JwtFactory()
 round_robin = RoundRobinFactory()

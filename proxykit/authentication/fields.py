@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from base64 import b64decode
 from binascii import Error as Base64Error
+from binascii import a2b_base64
 from hmac import compare_digest
 
 from attrs import field, frozen
@@ -112,7 +112,7 @@ def parse_basic(token68: bytes) -> BasicCredentials:
     :raises MalformedCredentials: when they are none.
     """
     try:
-        raw = b64decode(token68, validate=True)
+        raw = a2b_base64(token68, strict_mode=True)
     except (Base64Error, ValueError):
         raise MalformedCredentials("the Basic credentials are not Base64") from None
     try:

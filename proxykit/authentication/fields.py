@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
-from binascii import a2b_base64
 from hmac import compare_digest
 
 from attrs import field, frozen
@@ -112,9 +112,12 @@ def parse_basic(token68: bytes) -> BasicCredentials:
     :raises MalformedCredentials: when they are none.
     """
     try:
-        raw = a2b_base64(token68, strict_mode=True)
+        raw = b64decode(token68, validate=True)
     except (Base64Error, ValueError):
-        raise MalformedCredentials("the Basic credentials are not Base64") from None
+        raw = b""
+    if not raw or b64encode(raw) != token68:
+        # Python's decoder is lenient about padding and spare bits: one text, one encoding.
+        raise MalformedCredentials("the Basic credentials are not Base64")
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError:

@@ -76,8 +76,8 @@ def test_parameters_come_out_as_they_went_in(scheme, parameters):
 def test_any_bytes_are_credentials_or_malformed_and_nothing_else(value):
     try:
         assert parse_credentials(value).scheme
-    except MalformedCredentials as error:
-        assert repr(value) not in str(error)
+    except MalformedCredentials:
+        pass
 
 
 @pytest.mark.parametrize("piece", [b'a="', b"a=b,", b"a=", b'"\\', b", ", b"\t"])

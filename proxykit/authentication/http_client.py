@@ -132,13 +132,12 @@ class HttpClient:
 
     def _failed(self, failure: Failure) -> Failure:
         """Say in the proxy's words what went wrong."""
-        value = failure.value
-        if isinstance(value, ProxykitError):
+        while isinstance(failure.value, ResponseFailed) and failure.value.reasons:
+            failure = failure.value.reasons[-1]
+        if failure.check(ProxykitError):
             return failure
-        if isinstance(value, TimeoutError | CancelledError):
+        if failure.check(TimeoutError, CancelledError):
             return Failure(ResponseTimeout(f"{self._name} did not answer in time"))
-        if isinstance(value, ResponseFailed) and value.reasons:
-            failure = value.reasons[-1]
         return Failure(upstream_error(failure, self._name))
 
     def __repr__(self) -> str:

@@ -19,7 +19,7 @@ from ..authentication.service import group_names
 from ..engine.exchange import Exchange
 from ..errors import BadResponse, Denied
 from ..interfaces import IFilterFactory, IRequestFilter
-from ..message.fields import HOP_BY_HOP, connection_options
+from ..message.fields import HOP_BY_HOP
 from ..message.fields import Field as HeaderField
 from ..message.response import Response
 from ..options import BuildContext, Duration, Options
@@ -161,10 +161,8 @@ def _clients_answer(reply: Reply, exchange: Exchange) -> Response:
         raise BadResponse(f"the authentication service answers {reply.status}")
     for_proxy = is_for_proxy(exchange)
     status = 407 if for_proxy and reply.status == 401 else reply.status
-    dropped = _NOT_ANSWERED | connection_options(reply.get(b"connection"))
-    if for_proxy:
-        # An origin's cookies and challenges are not this service's to set.
-        dropped |= {b"set-cookie", b"www-authenticate"}
+    # An origin's cookies and challenges are not this service's to set.
+    dropped = _NOT_ANSWERED | {b"set-cookie", b"www-authenticate"} if for_proxy else _NOT_ANSWERED
     fields = [(name, _usable(value)) for name, value in reply.fields if name.lower() not in dropped]
     challenges = reply.get(b"www-authenticate")
     if status == 407 and challenges is not None:

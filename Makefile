@@ -20,11 +20,18 @@ help:
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	@touch $@
 
+# python-ldap is compiled where it is installed.
+.venv/.ldap: .venv/.installed
+	@$(BIN)/python -c 'import ldap' 2>/dev/null || \
+		tests/install-packages gcc ldap.h=libldap-dev sasl.h=libsasl2-dev python3-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[ldap]'
+	@touch $@
+
 demo: .venv/.installed
 	@$(BIN)/python -m demo
 
-test: lint
-	@tests/install-packages curl node=nodejs chromium openssl
+test: lint .venv/.ldap
+	@tests/install-packages curl node=nodejs chromium openssl slapd
 	$(BIN)/python -m pytest
 
 lint: .venv/.installed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import socket
 import subprocess
 import time
@@ -350,31 +351,25 @@ def test_a_hit_costs_no_hash(tmp_path, origin):
 
 def test_other_clients_are_served_while_passwords_are_verified(tmp_path, origin):
     file = tmp_path / "htpasswd"
-    file.write_text(line("alice", SECRET, cost=13))
+    file.write_text(line("alice", SECRET, cost=12))
     routes = '[[reverse.a.routes]]\npath = "/free"\npool = "a"\n'
     guarded = (
         '[[reverse.a.routes]]\npath = "/guarded"\npool = "a"\n'
         f'[[reverse.a.routes.filters]]\nuse = "auth"\nusers = "{file}"\n'
     )
     with serve(tmp_path, "", origin=origin, routes=routes + guarded) as proxy:
-        waiting = []
-        for number in range(6):
-            client = socket.create_connection(proxy.address, timeout=20)
+        waiting = [socket.create_connection(proxy.address, timeout=20) for _ in range(8)]
+        for number, client in enumerate(waiting):
             client.sendall(
                 ask(b"/guarded", b"a", basic("alice", f"wrong {number}"), b"Authorization")
             )
-            waiting.append(client)
-        begun = time.monotonic()
-        for _ in range(20):
-            assert exchange(proxy.address, ask(b"/free", b"a")).endswith(b"ok")
-        free = time.monotonic() - begun
+        assert exchange(proxy.address, ask(b"/free", b"a")).endswith(b"ok")
+        answered, _, _ = select.select(waiting, [], [], 0)
         for client in waiting:
             assert read_until(client, b"\r\n").startswith(b"HTTP/1.1 401 ")
             client.close()
-        guarded = time.monotonic() - begun
 
-    assert free < 1.0
-    assert guarded > free
+    assert len(answered) < len(waiting)
 
 
 def test_an_unknown_user_takes_as_long_as_a_known_one(tmp_path, origin):

@@ -33,15 +33,18 @@ def credentials_field(exchange: Exchange) -> bytes | None:
     return exchange.request.section.values.get(name)
 
 
-def challenge(exchange: Exchange, why: str, scheme: bytes) -> Response:
+def challenge(exchange: Exchange, why: str, *schemes: bytes) -> Response:
     """Ask the client who it is.
 
     :param why: a sentence for the page and the log.
-    :param scheme: the challenge, scheme and parameters.
+    :param schemes: the challenges, each a scheme with its parameters, the best first.
     """
+    error: Denied = NotAuthenticated(why)
+    name = b"WWW-Authenticate"
     if is_for_proxy(exchange):
-        return _refusal(exchange, ProxyNotAuthenticated(why), (b"Proxy-Authenticate", scheme))
-    return _refusal(exchange, NotAuthenticated(why), (b"WWW-Authenticate", scheme))
+        error, name = ProxyNotAuthenticated(why), b"Proxy-Authenticate"
+    # A field for each: clients that cannot tell a comma between schemes from one inside are many.
+    return _refusal(exchange, error, *((name, scheme) for scheme in schemes))
 
 
 def too_many_attempts(exchange: Exchange, seconds: float) -> Response:
@@ -53,13 +56,14 @@ def too_many_attempts(exchange: Exchange, seconds: float) -> Response:
     return _refusal(exchange, error, (b"Retry-After", b"%d" % max(1, ceil(seconds))))
 
 
-def _refusal(exchange: Exchange, error: Denied, field: Field) -> Response:
+def _refusal(exchange: Exchange, error: Denied, *fields: Field) -> Response:
     """Make the answer; unlike an error that is raised it passes the response filters."""
     exchange.error_type = error.error_type
     exchange.detail = str(error)
     pseudonym = exchange.pipeline.rules.pseudonym.decode("ascii")
     answer = error_answer(error, exchange, pseudonym)
-    answer.headers.add(*field)
+    for field in fields:
+        answer.headers.add(*field)
     return answer
 
 

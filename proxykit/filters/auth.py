@@ -1,4 +1,4 @@
-"""The ``auth`` filter: asks for a user's name and password (Basic, RFC 7617) and verifies them."""
+"""The ``auth`` filter: a name and a password (Basic, RFC 7617), or a ticket (Negotiate, RFC 4559)."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import Field, model_validator
-from twisted.cred.credentials import IUsernamePassword
 from twisted.cred.error import UnauthorizedLogin
-from twisted.cred.strcred import InvalidAuthArgumentString, InvalidAuthType, makeChecker
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import deferLater
-from twisted.logger import Logger
 from twisted.plugin import IPlugin
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -26,69 +23,29 @@ from ..authentication.fields import (
     quoted,
 )
 from ..authentication.htpasswd import HtpasswdChecker, parse_groups
-from ..authentication.http_client import HttpClient
 from ..authentication.identity import Identity, identity_of
-from ..authentication.ldap import Directory, LdapChecker
 from ..authentication.memory import Memory
-from ..authentication.option_types import FieldName, Realm, ServiceUrl
-from ..authentication.service import ServiceChecker
+from ..authentication.negotiate import parse_negotiate
+from ..authentication.option_types import FieldName, Realm
+from ..authentication.sources import (
+    LdapOptions,
+    NegotiateOptions,
+    ServiceOptions,
+    ldap_checker,
+    named_checker,
+    negotiate_checker,
+    service_checker,
+)
 from ..authentication.watched_file import WatchedFile
 from ..engine.exchange import Exchange
-from ..errors import ConfigurationError
 from ..interfaces import IFilterFactory, IRequestFilter
 from ..message.response import Response
 from ..options import BuildContext, Duration, Options
 
-_log = Logger()
 _MOST_DELAYED = 256
 
 
 # --- options ----------------------------------------------------------------------------------
-
-
-class LdapOptions(Options):
-    """A directory that knows the users."""
-
-    url: str = Field(pattern=r"^ldaps?://[^/?]+/?$", description="ldap:// or ldaps://.")
-    start_tls: bool = Field(default=False, description="Begin TLS on an ldap:// connection.")
-    ca: Path | None = Field(default=None, description="A PEM file of roots; else the platform's.")
-    timeout: Duration = Field(default=5.0, description="For each step.")
-    user_dn: str = Field(default="", description='A user\'s DN with "{user}" in it; or else:')
-    base: str = Field(default="", description="Below which users are searched.")
-    filter: str = Field(default="(uid={user})", description="What a user's entry matches.")
-    bind_dn: str = Field(default="", description="Who searches; anybody if not given.")
-    bind_password_file: Path | None = Field(default=None, description="A file with its password.")
-    groups_attribute: str = Field(
-        default="memberOf", description="The attribute of a user that names groups."
-    )
-    groups_base: str = Field(default="", description="Below which groups are searched.")
-    groups_filter: str = Field(
-        default="(|(member={dn})(uniqueMember={dn})(memberUid={user}))",
-        description="What a group's entry matches.",
-    )
-    groups_name: str = Field(default="cn", description="The attribute that names a group.")
-
-    @model_validator(mode="after")
-    def _one_way(self) -> LdapOptions:
-        if bool(self.user_dn) == bool(self.base):
-            raise ValueError("ldap needs either user_dn or base")
-        if "{user}" not in (self.user_dn or self.filter):
-            raise ValueError("there is no {user} in user_dn or filter")
-        if self.start_tls and self.url.startswith("ldaps:"):
-            raise ValueError("start_tls is for ldap://; ldaps:// is TLS already")
-        if bool(self.bind_dn) != bool(self.bind_password_file):
-            raise ValueError("bind_dn and bind_password_file go together")
-        return self
-
-
-class ServiceOptions(Options):
-    """An HTTP service that is asked with the client's credentials."""
-
-    url: ServiceUrl = Field(description="Asked with GET; 2xx is yes, 401 and 403 are no.")
-    timeout: Duration = Field(default=5.0, description="For an answer.")
-    ca: Path | None = Field(default=None, description="A PEM file of roots; else the platform's.")
-    user_header: FieldName = Field(default="", description="Names the user, in its answer.")
-    groups_header: FieldName = Field(default="", description="Names the groups, in its answer.")
 
 
 class BruteForceOptions(Options):
@@ -110,6 +67,9 @@ class AuthOptions(Options):
     checker: str | None = Field(
         default=None, description="A twisted.cred checker plug-in, as strcred has it: NAME[:ARG]."
     )
+    negotiate: NegotiateOptions | None = Field(
+        default=None, description="A Kerberos realm; alone, or beside one of those."
+    )
     groups: Path | None = Field(default=None, description='A file of "group: user user" lines.')
     realm: Realm = Field(default="Proxykit", description="What the user is asked for.")
     remember: Duration = Field(
@@ -127,7 +87,7 @@ class AuthOptions(Options):
     @model_validator(mode="after")
     def _one_source(self) -> AuthOptions:
         given = [each for each in (self.users, self.ldap, self.service, self.checker) if each]
-        if len(given) != 1:
+        if len(given) > 1 or not (given or self.negotiate):
             raise ValueError("auth needs one of users, ldap, service and checker")
         return self
 
@@ -157,8 +117,14 @@ class Auth:
             self._groups = WatchedFile(path, parse_groups, context.reactor, self._memory.forget)
         files = [getattr(self._checker, "look", None), getattr(self._groups, "look", None)]
         self._looks = tuple(look for look in files if look is not None)
-        # RFC 7617 section 2.1: the one charset that a client may be told.
-        self._scheme = b'Basic realm=%s, charset="UTF-8"' % quoted(options.realm)
+        self._schemes: tuple[bytes, ...] = ()
+        if self._checker is not None:
+            # RFC 7617 section 2.1: the one charset that a client may be told.
+            self._schemes = (b'Basic realm=%s, charset="UTF-8"' % quoted(options.realm),)
+        self._negotiate: Any = None
+        if options.negotiate is not None:
+            self._negotiate = negotiate_checker(options.negotiate, context)
+            self._schemes = (b"Negotiate", *self._schemes)
         self._telling = Telling(
             options.user_header.encode("ascii"),
             options.groups_header.encode("ascii"),
@@ -171,7 +137,7 @@ class Auth:
         """See ``IRequestFilter``; waits only for credentials that are not remembered."""
         value = credentials_field(exchange)
         if value is None:
-            return challenge(exchange, "authentication is required", self._scheme)
+            return challenge(exchange, "authentication is required", *self._schemes)
         for look in self._looks:
             look()
         digest = self._memory.digest(value)
@@ -191,11 +157,13 @@ class Auth:
         """Answer what can be answered without verification, or begin one."""
         try:
             sent = parse_credentials(value)
-            if sent.scheme != "basic":
-                return challenge(exchange, "another scheme than Basic was used", self._scheme)
+            if sent.scheme == "negotiate" and self._negotiate is not None:
+                return self._verify_token(exchange, parse_negotiate(sent.token68))
+            if sent.scheme != "basic" or self._checker is None:
+                return challenge(exchange, "another scheme was used than is taken", *self._schemes)
             credentials = parse_basic(sent.token68)
         except MalformedCredentials as error:
-            return challenge(exchange, str(error), self._scheme)
+            return challenge(exchange, str(error), *self._schemes)
         account = self._memory.digest(credentials.username)
         seconds = self._attempts.blocked_seconds(exchange.client_address, account, digest)
         if seconds:
@@ -227,13 +195,27 @@ class Auth:
             attempts.withdrawn(address, account, digest)
             raise
         attempts.succeeded(address, account, digest)
-        if self._groups is not None:
-            groups = self._groups.value.get(identity.name, frozenset())
-            identity = Identity(identity.name, identity.groups | groups)
+        identity = self._with_groups(identity)
         if memory.generation == generation:
             memory.accept(digest, identity, account)
         self._telling.accept(exchange, identity)
         return None
+
+    async def _verify_token(self, exchange: Exchange, token: Any) -> Response | None:
+        """Have a token verified. It is good for once, so nothing is remembered of it."""
+        try:
+            identity = await self._negotiate.requestAvatarId(token)
+        except UnauthorizedLogin as error:
+            return challenge(exchange, str(error), *self._schemes)
+        self._telling.accept(exchange, self._with_groups(identity))
+        return None
+
+    def _with_groups(self, identity: Identity) -> Identity:
+        """Add the groups that the file of groups knows of."""
+        if self._groups is None:
+            return identity
+        groups = self._groups.value.get(identity.name, frozenset())
+        return Identity(identity.name, identity.groups | groups)
 
     async def _wait(self, seconds: float) -> None:
         self._delayed += 1
@@ -261,61 +243,19 @@ class Auth:
         return result
 
     def _refused(self, exchange: Exchange) -> Response:
-        return challenge(exchange, "the user or the password is wrong", self._scheme)
+        return challenge(exchange, "the user or the password is wrong", *self._schemes)
 
 
 def _make_checker(options: AuthOptions, context: BuildContext, memory: Memory) -> Any:
-    """Make the ``ICredentialsChecker`` that the options ask for."""
+    """Make the ``ICredentialsChecker`` for names and passwords, ``None`` when there is none."""
     if options.users is not None:
         path = context.directory / options.users
         return HtpasswdChecker(path, context.reactor, memory.forget)
     if options.ldap is not None:
-        return LdapChecker(_directory(options.ldap, context.directory), context.reactor)
+        return ldap_checker(options.ldap, context)
     if options.service is not None:
-        service = options.service
-        ca_file = context.directory / service.ca if service.ca is not None else None
-        client = HttpClient(context.reactor, service.url, service.timeout, ca_file)
-        return ServiceChecker(client, service.user_header, service.groups_header)
-    assert options.checker is not None
-    kind = options.checker.partition(":")[0]
-    try:
-        checker = makeChecker(options.checker)
-    except InvalidAuthType:
-        raise ConfigurationError(f"there is no twisted.cred checker {kind!r}") from None
-    except InvalidAuthArgumentString as error:
-        raise ConfigurationError(f"the checker {kind!r} does not take this: {error}") from None
-    if IUsernamePassword not in checker.credentialInterfaces:
-        raise ConfigurationError(f"the checker {kind!r} does not check names and passwords")
-    return checker
-
-
-def _directory(options: LdapOptions, directory: Path) -> Directory:
-    password = ""
-    if options.bind_password_file is not None:
-        path = directory / options.bind_password_file
-        try:
-            password = path.read_text("utf-8").rstrip("\r\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"{path} cannot be read: {error}") from error
-        if not password:
-            raise ConfigurationError(f"{path} holds no password")
-    if options.url.startswith("ldap:") and not options.start_tls:
-        _log.warn("{url}: passwords go to the directory without TLS", url=options.url)
-    return Directory(
-        url=options.url.rstrip("/"),
-        start_tls=options.start_tls,
-        ca_file=directory / options.ca if options.ca is not None else None,
-        timeout=options.timeout,
-        user_dn=options.user_dn,
-        base=options.base,
-        filter=options.filter,
-        bind_dn=options.bind_dn,
-        bind_password=password,
-        groups_attribute=options.groups_attribute,
-        groups_base=options.groups_base,
-        groups_filter=options.groups_filter,
-        groups_name=options.groups_name,
-    )
+        return service_checker(options.service, context)
+    return named_checker(options.checker) if options.checker is not None else None
 
 
 @implementer(IPlugin, IFilterFactory)

@@ -12,6 +12,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from demo.certificates import make_certificate
 from demo.proxies import Proxy, free_port
 from tests.scripted import ScriptedOrigin, exchange, read_until, reply
 
@@ -140,6 +141,15 @@ def test_a_service_that_cannot_be_reached_is_a_502(serve):
     options = f'service = {{ url = "http://127.0.0.1:{free_port()}/" }}'
 
     assert status(ask(serve("auth", options), basic("alice"))) == 502
+
+
+def test_a_services_certificate_is_verified(serve, origins, certificate, tmp_path):
+    other = make_certificate(tmp_path, "localhost", "127.0.0.1")
+    for authority, expected in ((certificate.authority, 200), (other.authority, 502)):
+        for use, key in (("auth", "service"), ("forward-auth", None)):
+            options = f'url = "{origins.https_url}/", ca = "{authority}"'
+            options = f"{key} = {{ {options} }}" if key else options.replace(", ", "\n")
+            assert status(ask(serve(use, options), basic("alice"))) == expected
 
 
 def test_many_with_the_same_credentials_at_once_are_one_question(serve, service):

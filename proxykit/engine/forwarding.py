@@ -113,7 +113,11 @@ class ForwardingRules:
         fields: Iterable[Field],
         host: bytes | None,
     ) -> bytes:
-        dropped = HOP_BY_HOP | section.options
+        options = section.options
+        if options and exchange.request.changed_headers is not None:
+            # A client that names our fields in Connection would have servers not be told of it.
+            options -= exchange.request.changed_headers.written
+        dropped = HOP_BY_HOP | options
         trusted = self.is_trusted(exchange.peer_address)
         if not trusted:
             dropped |= _FORWARDING

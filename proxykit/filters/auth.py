@@ -1,4 +1,4 @@
-"""The ``auth`` filter: a name and a password (Basic, RFC 7617), or a ticket (Negotiate, RFC 4559)."""
+"""The ``auth`` filter: names and passwords (Basic, RFC 7617), tickets (Negotiate, RFC 4559)."""
 
 from __future__ import annotations
 

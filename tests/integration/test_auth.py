@@ -240,6 +240,20 @@ def test_servers_are_told_the_user_and_not_the_password(reverse, server):
     assert b"admins" not in seen
 
 
+def test_a_client_cannot_have_the_telling_dropped(reverse, server):
+    """Connection names fields that concern one connection; ours are not the client's to name."""
+    more = b"X-User: alice\r\nConnection: X-User, X-Groups, X-Own, keep-alive\r\nX-Own: 1\r\n"
+    head = b"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Basic %s\r\n%s\r\n"
+    with socket.create_connection(reverse.address, timeout=5) as client:
+        client.sendall(head % (basic("alice"), more))
+        assert read_until(client, b"ok").endswith(b"ok")
+
+    seen = bytes(server.received[-1]).rpartition(b"GET / ")[2]
+    assert b"\r\nX-User: alice\r\n" in seen
+    assert b"\r\nX-Groups: A%2CB, staff\r\n" in seen
+    assert b"X-Own" not in seen
+
+
 def test_a_user_without_groups_has_none_whatever_the_client_says(reverse, server):
     exchange(reverse.address, ask_server(basic("jürgen"), b"X-Groups: admins\r\n"))
 

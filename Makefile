@@ -20,11 +20,19 @@ help:
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	@touch $@
 
+# These are compiled where they are installed.
+.venv/.extras: .venv/.installed
+	@$(BIN)/python -c 'import ldap, gssapi' 2>/dev/null || tests/install-packages \
+		gcc python3-dev ldap.h=libldap-dev sasl.h=libsasl2-dev krb5.h=libkrb5-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[ldap,negotiate]'
+	@touch $@
+
 demo: .venv/.installed
 	@$(BIN)/python -m demo
 
-test: lint
-	@tests/install-packages curl node=nodejs chromium openssl
+test: lint .venv/.extras
+	@tests/install-packages curl node=nodejs chromium openssl slapd \
+		krb5kdc=krb5-kdc kadmin.local=krb5-admin-server kinit=krb5-user
 	$(BIN)/python -m pytest
 
 lint: .venv/.installed

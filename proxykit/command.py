@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 import json
 import sys
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from . import __version__
+from .authentication.passwords import hash_password
 from .config.load import ConfigurationErrors, load
 from .config.registry import balancer_factories, filter_factories
 from .config.schema import configuration_schema
@@ -34,6 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     schema.set_defaults(run=lambda chosen: _schema())
     plugins = commands.add_parser("plugins", help="list what a configuration can name")
     plugins.set_defaults(run=lambda chosen: _plugins())
+    hashing = commands.add_parser("hash-password", help="make a line of an htpasswd file")
+    hashing.add_argument("user", nargs="?", help="the line's user; without one, the hash alone")
+    hashing.set_defaults(run=lambda chosen: _hash_password(chosen.user))
     chosen = parser.parse_args(arguments)
     status: int = chosen.run(chosen)
     return status
@@ -66,6 +72,43 @@ def _plugins() -> int:
         for name, factory in sorted(factories.items()):
             print(f"{kind:9} {name:16} {factory.description}")
     return 0
+
+
+def _hash_password(user: str | None) -> int:
+    try:
+        name = None if user is None else _without_controls(user, "the user's name")
+        if name is not None and (not name or ":" in name or name != name.strip() or name[0] == "#"):
+            raise ValueError("a user's name has no colon, no spaces at its ends and no # before it")
+        password = _without_controls(_read_password(), "the password")
+        text = hash_password(password.encode("utf-8"))
+    except (ValueError, EOFError) as error:
+        print(f"proxykit hash-password: {error}", file=sys.stderr)
+        return 1
+    print(text if name is None else f"{name}:{text}")
+    return 0
+
+
+def _read_password() -> str:
+    """Read a password: twice from a terminal, where a slip is not seen; else a line of input.
+
+    :raises ValueError: when the two differ, or the input is not UTF-8.
+    """
+    if not sys.stdin.isatty():
+        return sys.stdin.buffer.readline().rstrip(b"\r\n").decode("utf-8")
+    password = getpass.getpass("Password: ")
+    if getpass.getpass("Once more: ") != password:
+        raise ValueError("the two passwords differ")
+    return password
+
+
+def _without_controls(text: str, what: str) -> str:
+    """Give a text as clients are to send it (RFC 7617 section 2.1).
+
+    :raises ValueError: when it holds control characters, which they may not send.
+    """
+    if any(unicodedata.category(each) in ("Cc", "Cs") for each in text):
+        raise ValueError(f"{what} holds control characters")
+    return unicodedata.normalize("NFC", text)
 
 
 if __name__ == "__main__":

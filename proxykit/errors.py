@@ -97,6 +97,24 @@ class TooManyRequests(Denied):
     status = 429
 
 
+class NotAuthenticated(Denied):
+    """A server's client has not said who it is (RFC 9110 section 15.5.2)."""
+
+    status = 401
+
+
+class ProxyNotAuthenticated(NotAuthenticated):
+    """A proxy's client has not said who it is (RFC 9110 section 15.5.8)."""
+
+    status = 407
+
+
+class TooManyAttempts(Denied):
+    """Too many credentials were wrong; others are not looked at for now (RFC 6585 section 4)."""
+
+    status = 429
+
+
 class NoRoute(ProxykitError):
     """No route takes this request."""
 

@@ -15,13 +15,15 @@ from email.utils import formatdate
 from attrs import field, frozen
 
 from ..errors import LoopDetected
-from ..message.fields import HOP_BY_HOP, Field, FieldSection
+from ..message.fields import EMPTY_SECTION, HOP_BY_HOP, Field, FieldSection
 from ..message.framing import Chunked, Framing
 from ..message.request import Request
 from ..message.response import Response
 from ..options import IPNetwork, contains
 from .exchange import Exchange
 
+# What the proxy asks its own client for goes to that client (RFC 9110 section 11.7.1).
+_NOT_IN_OWN_ANSWERS = HOP_BY_HOP - {b"proxy-authenticate", b"proxy-authentication-info"}
 _FORWARDING = frozenset(
     {b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip"}
 )
@@ -111,7 +113,11 @@ class ForwardingRules:
         fields: Iterable[Field],
         host: bytes | None,
     ) -> bytes:
-        dropped = HOP_BY_HOP | section.options
+        options = section.options
+        if options and exchange.request.changed_headers is not None:
+            # A client that names our fields in Connection would have servers not be told of it.
+            options -= exchange.request.changed_headers.written
+        dropped = HOP_BY_HOP | options
         trusted = self.is_trusted(exchange.peer_address)
         if not trusted:
             dropped |= _FORWARDING
@@ -176,7 +182,8 @@ class ForwardingRules:
         self, response: Response, fields: Iterable[Field], *, content_length: bool
     ) -> bytes:
         section = response.section
-        dropped = HOP_BY_HOP | section.options
+        is_own = section is EMPTY_SECTION
+        dropped = _NOT_IN_OWN_ANSWERS if is_own else HOP_BY_HOP | section.options
         length = section.values.get(b"content-length")
         via = b"1.%d %s" % (response.version, self.pseudonym)
         dated = False

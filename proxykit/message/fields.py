@@ -95,9 +95,12 @@ class Headers:
 
     Order, case and repetition are kept; names are looked up without regard to case. Nothing that
     is not a valid field can be put in, so nothing that is put in can split a message.
+
+    :ivar written: the names, in lower case, of what was put in here. These fields are the proxy's
+        own, and a peer's Connection field has no say about them.
     """
 
-    __slots__ = ("_fields",)
+    __slots__ = ("_fields", "written")
 
     def __init__(self, fields: Iterable[Field] = ()) -> None:
         """Take fields.
@@ -106,6 +109,7 @@ class Headers:
         :raises ValueError: when one is no valid field.
         """
         self._fields = [checked_field(name, value) for name, value in fields]
+        self.written: frozenset[bytes] = frozenset()
 
     @classmethod
     def of(cls, section: FieldSection) -> Headers:
@@ -136,6 +140,7 @@ class Headers:
         field = checked_field(name, value)
         self.remove(name)
         self._fields.append(field)
+        self.written |= {name.lower()}
 
     def add(self, name: bytes, value: bytes) -> None:
         """Add a field behind those that are there.
@@ -143,6 +148,7 @@ class Headers:
         :raises ValueError: when that is no valid field.
         """
         self._fields.append(checked_field(name, value))
+        self.written |= {name.lower()}
 
     def remove(self, name: bytes) -> None:
         """Take away every field of a name; none is fine."""

@@ -35,9 +35,9 @@ def built_in_filters():
 
 @pytest.mark.parametrize("name", built_in_filters())
 def test_every_filter_and_its_options_are_documented(name):
-    text = (DOCUMENTS / "filters.md").read_text()
-
-    assert f"`{name}`" in text
+    assert f"`{name}`" in (DOCUMENTS / "filters.md").read_text()
+    # Filters with much to say have a document of their own.
+    text = "".join(document.read_text() for document in DOCUMENTS.glob("*.md"))
     options = filter_factories()[name].options.model_json_schema()
     missing = [key for key in keys_of(options) if key not in text]
     assert not missing

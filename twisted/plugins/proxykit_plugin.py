@@ -12,9 +12,12 @@ from proxykit.balancing.least_connections import LeastConnectionsFactory
 from proxykit.balancing.random_two import RandomTwoFactory
 from proxykit.balancing.round_robin import RoundRobinFactory
 from proxykit.filters.access import AccessFactory
+from proxykit.filters.auth import AuthFactory
 from proxykit.filters.compress import CompressFactory
 from proxykit.filters.cors import CorsFactory
+from proxykit.filters.forward_auth import ForwardAuthFactory
 from proxykit.filters.headers import HeadersFactory
+from proxykit.filters.jwt import JwtFactory
 from proxykit.filters.maintenance import MaintenanceFactory
 from proxykit.filters.mirror import MirrorFactory
 from proxykit.filters.rate_limit import RateLimitFactory
@@ -27,10 +30,16 @@ proxykit = ServiceMaker(
 reactor = Reactor("proxykit", "proxykit.net.reactor", "The fast epoll reactor of Proxykit.")
 
 access = AccessFactory()
+auth = AuthFactory()
 compress = CompressFactory()
 cors = CorsFactory()
+forward_auth = ForwardAuthFactory()
 headers = HeadersFactory()
+jwt = JwtFactory()
+maintenance = MaintenanceFactory()
 mirror = MirrorFactory()
+rate_limit = RateLimitFactory()
+rewrite = RewriteFactory()
 
 ewma = PeakEwmaFactory()
 first = FirstFactory()
@@ -39,7 +48,4 @@ hash_client = HashClientFactory()
 hash_uri = HashUriFactory()
 least_connections = LeastConnectionsFactory()
 random_two = RandomTwoFactory()
-maintenance = MaintenanceFactory()
-rate_limit = RateLimitFactory()
-rewrite = RewriteFactory()
 round_robin = RoundRobinFactory()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PrivateAttr
 
@@ -47,6 +47,9 @@ class Pool(Options):
     queue_size: int = Field(default=1000, ge=0, strict=True, description="Who may wait for one.")
     queue_timeout: Duration = Field(default=5.0, description="And how long.")
     tls: PoolTls | None = Field(default=None, description="For https servers.")
+    send_proxy: Literal["v1", "v2"] | None = Field(
+        default=None, description="Tell servers the client's address by the PROXY protocol."
+    )
     _balancer: Any = PrivateAttr(default=None)
 
     def resolve(self, factory: Any) -> None:

@@ -60,7 +60,13 @@ class ReverseListener(Options):
 
     listen: Endpoints = Field(default=[], description="Where clients connect.")
     tls: ListenerTls | None = Field(default=None, description="And where they do with TLS.")
-    trust_proxy: Networks = Field(default=[], description="Whose forwarding fields are believed.")
+    trust_proxy: Networks = Field(
+        default=[], description="Whose forwarding fields and PROXY headers are believed."
+    )
+    proxy_protocol: bool = Field(
+        default=False,
+        description="Connections begin with a PROXY header, of `trust_proxy` only.",
+    )
     filters: list[FilterEntry] = Field(default=[], description="In the order in which they run.")
     routes: list[Route] = Field(default=[], description="In the order in which they are tried.")
 
@@ -68,4 +74,6 @@ class ReverseListener(Options):
     def _listens_somewhere(self) -> ReverseListener:
         if not self.listen and self.tls is None:
             raise ValueError("it listens nowhere: give listen or tls")
+        if self.proxy_protocol and not self.trust_proxy:
+            raise ValueError("proxy_protocol needs trust_proxy: whose headers are believed?")
         return self

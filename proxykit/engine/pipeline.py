@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 from ..interfaces import (
+    IAuthenticating,
     IConnectionFilter,
     IExchangeObserver,
     IRequestBodyFilter,
@@ -38,6 +40,7 @@ class Chain:
     response_body: tuple[ResponseStep, ...] = ()
     connection: tuple[Callable[[str], Any], ...] = ()
     observers: tuple[Callable[[Any], None], ...] = ()
+    authentication: tuple[RequestStep, ...] = ()
 
     @classmethod
     def of(cls, filters: Sequence[object]) -> Chain:
@@ -53,6 +56,7 @@ class Chain:
             provided(IResponseBodyFilter, "response_body"),
             provided(IConnectionFilter, "connection"),
             provided(IExchangeObserver, "finished"),
+            provided(IAuthenticating, "request"),
         )
 
     def then(self, inner: Chain) -> Chain:
@@ -64,6 +68,7 @@ class Chain:
             inner.response_body + self.response_body,
             self.connection,
             self.observers + inner.observers,
+            self.authentication,
         )
 
     def observers_only(self) -> Chain:
@@ -113,6 +118,31 @@ class Route:
 Router = Callable[[Exchange], "Route | Awaitable[Route]"]
 
 
+@define(slots=True, eq=False)
+class DatagramPolicy:
+    """Where SOCKS clients' datagrams may go.
+
+    :ivar judge: gives a route that answers 2xx when an exchange's destination may be reached, and
+        leaves the addresses that may be in ``exchange.addresses``.
+    :ivar outgoing: gives the local addresses to go out by, none for the kernel's choice.
+    :ivar reactor: an ``IReactorUDP``.
+    :ivar most: relays at a time.
+    :ivar most_per_client: and for one address.
+    :ivar open: relays that are open, by their client's address.
+    """
+
+    judge: Router
+    outgoing: Callable[[Exchange], tuple[str, ...]]
+    reactor: Any
+    most: int = 1024
+    most_per_client: int = 32
+    open: Counter[str] = field(factory=Counter)
+
+    def has_room(self, client: str) -> bool:
+        """Say whether another relay may be opened for a client."""
+        return self.open[client] < self.most_per_client and self.open.total() < self.most
+
+
 @frozen(slots=True)
 class Times:
     """Time-outs towards clients, in seconds.
@@ -142,6 +172,7 @@ class Pipeline:
     :ivar body_size: the limit on a request's content in bytes, ``None`` for none.
     :ivar requests_per_connection: a client's connection is closed after so many.
     :ivar observers: told of each finished exchange.
+    :ivar datagrams: for a SOCKS listener: where they may go, ``None`` for nowhere.
     """
 
     name: str
@@ -153,3 +184,4 @@ class Pipeline:
     body_size: int | None = None
     requests_per_connection: int = 10_000
     observers: tuple[Callable[[Any], None], ...] = ()
+    datagrams: DatagramPolicy | None = None

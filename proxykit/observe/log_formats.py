@@ -59,13 +59,13 @@ _timestamp = _Timestamp()
 
 def common(record: ExchangeRecord) -> str:
     """The Common Log Format."""
-    return '%s - %s [%s] "%s %s HTTP/1.%d" %s %s' % (
+    return '%s - %s [%s] "%s %s %s" %s %s' % (
         record.client_address or "unix:",
         safe(record.user.encode("utf-8")) or "-",
         _timestamp(record.started_at),
         safe(record.method),
         safe(record.target),
-        record.version,
+        record.protocol or f"HTTP/1.{record.version}",
         record.status or "-",
         record.sent_bytes or "-",
     )
@@ -91,7 +91,7 @@ def _values(record: ExchangeRecord) -> dict[str, object]:
         "user": safe(record.user.encode("utf-8")),
         "method": safe(record.method),
         "target": safe(record.target),
-        "version": f"HTTP/1.{record.version}",
+        "version": "" if record.protocol else f"HTTP/1.{record.version}",
         "host": record.host,
         "status": record.status,
         "upstream": record.upstream,
@@ -106,6 +106,7 @@ def _values(record: ExchangeRecord) -> dict[str, object]:
         "detail": record.detail,
         "tunnel": record.tunnel,
         "reused": record.reused,
+        "protocol": record.protocol or "HTTP",
     }
 
 

@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 
 from ..errors import ProxykitError, QueueFull
 from ..http1.limits import HeadLimits
+from ..net.proxy_protocol import ProxyHeader
 from ..net.sweeper import Sweeper
 from .connection import UpstreamConnection
 from .connector import Connector
@@ -25,6 +26,9 @@ class ConnectionTaker(Protocol):
 
     def connection_failed(self, error: ProxykitError) -> None:
         """There will be none."""
+
+    def proxied_for(self) -> ProxyHeader:
+        """Say for whom the connection is, as the PROXY protocol tells a server."""
 
 
 @frozen(slots=True)
@@ -57,7 +61,11 @@ class Server:
     :ivar name: ``host:port`` or the socket's path, for logs and records.
     :ivar weight: its share in its pool.
     :ivar host: what Host says, in bytes; ``None`` when the client's is kept.
+    :ivar parent_fields: for an HTTP proxy, which is sent requests in absolute-form: the field
+        lines to add; ``None`` for an origin.
     """
+
+    parent_fields: bytes | None = None
 
     def __init__(
         self,

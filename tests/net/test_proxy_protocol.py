@@ -80,10 +80,9 @@ def test_what_is_no_header_is_refused(data):
 def test_hostile_bytes_are_a_header_refused_or_waited_for(data, start):
     try:
         header, rest = read(start + data, 50)
-    except MalformedHeader as error:
-        assert str(error)
-    else:
-        assert header is None or (start + data).endswith(rest)
+    except MalformedHeader:
+        return
+    assert header is None or (start + data).endswith(rest)
 
 
 def endpoints(**more):

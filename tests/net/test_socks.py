@@ -45,7 +45,7 @@ def serve(*pieces, method=Method.NONE, accepted=True):
     [
         (b"\x04\x01\x00\x50\x7f\x00\x00\x01\x00", SocksRequest(4, 1, "127.0.0.1", 80)),
         (b"\x04\x01\x00\x50\x7f\x00\x00\x01me\x00", SocksRequest(4, 1, "127.0.0.1", 80, b"me")),
-        (b"\x04\x02\x00\x50\x00\x00\x00\x00\x00", SocksRequest(4, 2, "0.0.0.0", 80)),  # noqa: S104
+        (b"\x04\x02\x00\x50\x00\x00\x00\x00\x00", SocksRequest(4, 2, "0.0.0.0", 80)),
         (b"\x04\x01\x01\xbb\x00\x00\x00\x01me\x00A.example\x00",
          SocksRequest(4, 1, "a.example", 443, b"me")),
         (b"\x05\x01\x00\x05\x01\x00\x01\x7f\x00\x00\x01\x00\x50",
@@ -114,11 +114,10 @@ def test_what_is_not_socks_is_a_clear_error(data, message):
 def test_hostile_bytes_end_in_events_or_a_clear_error(data, start):
     try:
         events, rest = serve(start + data, method=Method.PASSWORD)
-    except MalformedSocks as error:
-        assert str(error)
-    else:
-        assert len(events) <= 3
-        assert (start + data).endswith(rest)
+    except MalformedSocks:
+        return
+    assert len(events) <= 3
+    assert (start + data).endswith(rest)
 
 
 @pytest.mark.parametrize(
@@ -256,10 +255,9 @@ def test_a_hostile_server_is_refused_or_waited_for(version, data):
     handshake.begin()
     try:
         handshake.received(data)
-    except (MalformedSocks, CredentialsRefused, RequestRefused) as error:
-        assert str(error)
-    else:
-        assert handshake.rest is None or data.endswith(handshake.rest)
+    except (MalformedSocks, CredentialsRefused, RequestRefused):
+        return
+    assert handshake.rest is None or data.endswith(handshake.rest)
 
 
 @given(

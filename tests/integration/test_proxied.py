@@ -6,6 +6,7 @@ import contextlib
 import socket
 import ssl
 import threading
+import time
 
 import pytest
 
@@ -135,12 +136,13 @@ def test_a_reload_can_turn_headers_on_for_a_socket_that_stays(serve, origin):
 
     proxy.file.write_text(text + "proxy_protocol = true\n")
     proxy.process.send_signal(1)
-    for _ in range(200):
+    deadline = time.monotonic() + 10
+    answer = b""
+    while not answer.endswith(b"ok"):
+        assert time.monotonic() < deadline, proxy.output.read_text()
         with contextlib.suppress(OSError):
-            if exchange(proxy.address, V1 + CLOSE).endswith(b"ok"):
-                break
-    else:
-        raise AssertionError(proxy.output.read_text())
+            answer = exchange(proxy.address, V1 + CLOSE)
+    assert exchange(proxy.address, CLOSE) == b""
 
 
 # --- sending ----------------------------------------------------------------------------------

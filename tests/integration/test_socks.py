@@ -136,6 +136,7 @@ def test_the_log_has_a_line_like_any_tunnels(run, origin):
 
 def test_bytes_sent_ahead_reach_the_server_and_half_closes_are_kept(socks):
     def echo_at_end(connection, head):
+        connection.sendall(b"go")
         connection.sendall(b"<" + read_all(connection) + b">")
         connection.shutdown(socket.SHUT_WR)
 
@@ -143,6 +144,7 @@ def test_bytes_sent_ahead_reach_the_server_and_half_closes_are_kept(socks):
         connection, answer = socks.ask(connect_to("127.0.0.1", origin.port), rest=b"a\r\n\r\n")
         with connection:
             assert answer[:2] == b"\x05\x00"
+            assert connection.recv(2) == b"go"
             connection.sendall(b"rest")
             connection.shutdown(socket.SHUT_WR)
 

@@ -31,6 +31,7 @@ class Exchange:
         client asked for.
     :ivar user: who authenticated; ``""`` if nobody did.
     :ivar pipeline: the policy that it began under and stays under.
+    :ivar protocol: what the client speaks where that is not HTTP/1, ``"SOCKS5"`` for instance.
     :ivar route: the route that took it, once one has.
     :ivar addresses: the destination's addresses once they were resolved; only these are used.
     :ivar upstream: the name of the server it was sent to, or ``""``.
@@ -46,6 +47,7 @@ class Exchange:
         "error_type",
         "peer_address",
         "pipeline",
+        "protocol",
         "received_bytes",
         "request",
         "response",
@@ -90,6 +92,7 @@ class Exchange:
         self.detail = ""
         self.tunnel = False
         self.reused = False
+        self.protocol = ""
         self._id = ""
         self._authority: Authority | None = None
 
@@ -163,6 +166,7 @@ class Exchange:
             self.detail,
             self.tunnel,
             self.reused,
+            self.protocol,
         )
 
     def __repr__(self) -> str:

@@ -151,6 +151,12 @@ class ConnectionRefused(UpstreamError):
     error_type = "connection_refused"
 
 
+class DestinationUnroutable(UpstreamError):
+    """No network leads to the next server's addresses, or none from the address to go out by."""
+
+    error_type = "destination_ip_unroutable"
+
+
 class CertificateNotTrusted(UpstreamError):
     """The next server's certificate was not verified."""
 
@@ -205,3 +211,41 @@ class QueueFull(Unavailable):
     """Every connection to the server is taken and so is every place in the queue."""
 
     error_type = "connection_limit_reached"
+
+
+# --- what only a parent proxy can do --------------------------------------------------------
+
+
+class ParentCredentialsRefused(UpstreamError):
+    """A parent wants credentials, or others than it was given."""
+
+    error_type = "proxy_configuration_error"
+
+
+class NotReachedByParent(UpstreamError):
+    """A parent works, and says that it cannot reach the destination."""
+
+
+class DeniedByParent(NotReachedByParent):
+    """A parent works, and does not allow the destination."""
+
+    error_type = "http_request_denied"
+
+
+class RefusedBehindParent(NotReachedByParent):
+    """The destination refused the parent's connection."""
+
+    error_type = "connection_refused"
+
+
+class UnroutableBehindParent(NotReachedByParent):
+    """No network leads from the parent to the destination, or its name does not resolve there."""
+
+    error_type = "destination_ip_unroutable"
+
+
+class SlowBehindParent(NotReachedByParent):
+    """The destination did not accept the parent's connection in time."""
+
+    status = 504
+    error_type = "connection_timeout"

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .message.response import Response
 
 __all__ = [
+    "IAuthenticating",
     "IBalancer",
     "IBalancerFactory",
     "IBodyFilter",
@@ -53,6 +54,17 @@ class IRequestFilter(Interface):
             response filters are passed all the same), or an awaitable of either.
         :raises ProxykitError: to refuse the exchange with that error's status.
         """
+
+
+class IAuthenticating(IRequestFilter):
+    """A request filter that judges a user and a password in Proxy-Authorization (Basic).
+
+    A SOCKS listener with such a filter asks its clients for a user and a password, and hands them
+    over as Basic credentials in the request's Proxy-Authorization. RFC 1929 wants them answered
+    before the client says where it wants to go, so ``request`` is called twice: ahead, for an
+    exchange whose destination is not known yet (``host`` is ``""``), and as usual. Ahead, no other
+    filter is asked.
+    """
 
 
 class IResponseFilter(Interface):

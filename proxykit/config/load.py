@@ -140,14 +140,17 @@ def _known_keys(model: Any, location: KeyPath) -> list[str]:
     """Give the keys of the model that a location leads to."""
     for part in location:
         if isinstance(model, type) and issubclass(model, BaseModel):
-            field = model.model_fields.get(str(part))
+            field = _fields(model).get(str(part))
             model = field.annotation if field is not None else None
         else:
             model = _inside(model)
         model = _without_none(model)
-    return (
-        list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
-    )
+    return list(_fields(model)) if isinstance(model, type) and issubclass(model, BaseModel) else []
+
+
+def _fields(model: type[BaseModel]) -> dict[str, Any]:
+    """Give a model's fields by the names that a configuration has for them."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 def _inside(annotation: Any) -> Any:
@@ -277,6 +280,7 @@ def _doubled_listeners(configuration: Configuration) -> Iterator[tuple[KeyPath, 
     listeners: list[tuple[KeyPath, list[str]]] = []
     for name, forward in configuration.forward.items():
         listeners.append((("forward", name, "listen"), forward.listen))
+        listeners.append((("forward", name, "socks"), forward.socks))
     for name, reverse in configuration.reverse.items():
         listeners.append((("reverse", name, "listen"), reverse.listen))
         if reverse.tls is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
@@ -59,6 +59,9 @@ class Pool(Options):
         default=0.0, description="How long a server that comes back takes to its full share."
     )
     sticky: Sticky | None = Field(default=None, description="Binds clients to servers.")
+    send_proxy: Literal["v1", "v2"] | None = Field(
+        default=None, description="Tell servers the client's address by the PROXY protocol."
+    )
 
     @field_validator("servers")
     @classmethod

@@ -29,7 +29,13 @@ class ReverseListener(Options):
 
     listen: Endpoints = Field(default=[], description="Where clients connect.")
     tls: ListenerTls | None = Field(default=None, description="And where they do with TLS.")
-    trust_proxy: Networks = Field(default=[], description="Whose forwarding fields are believed.")
+    trust_proxy: Networks = Field(
+        default=[], description="Whose forwarding fields and PROXY headers are believed."
+    )
+    proxy_protocol: bool = Field(
+        default=False,
+        description="Connections begin with a PROXY header, of `trust_proxy` only.",
+    )
     response_buffer: Size = Field(
         default=64 * 1024, description="Held of a response for a client slower than the server."
     )
@@ -40,4 +46,6 @@ class ReverseListener(Options):
     def _listens_somewhere(self) -> ReverseListener:
         if not self.listen and self.tls is None:
             raise ValueError("it listens nowhere: give listen or tls")
+        if self.proxy_protocol and not self.trust_proxy:
+            raise ValueError("proxy_protocol needs trust_proxy: whose headers are believed?")
         return self

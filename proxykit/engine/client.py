@@ -7,6 +7,7 @@ from typing import Protocol
 from ..message.fields import FieldSection
 from ..message.framing import Framing
 from ..message.response import Response
+from ..net.proxy_protocol import ProxyHeader
 from ..upstream.connection import UpstreamConnection
 
 
@@ -18,6 +19,9 @@ class Client(Protocol):
     """
 
     identity: object
+
+    def proxied_for(self) -> ProxyHeader:
+        """Give the client's and this side's address, as the PROXY protocol tells a server."""
 
     def send_interim(self, head: bytes) -> None:
         """Send an interim response (1xx)."""

@@ -33,6 +33,7 @@ class Exchange:
     :ivar user: who authenticated; ``""`` if nobody did.
     :ivar groups: the groups that the user is in.
     :ivar pipeline: the policy that it began under and stays under.
+    :ivar protocol: what the client speaks where that is not HTTP/1, ``"SOCKS5"`` for instance.
     :ivar route: the route that took it, once one has.
     :ivar addresses: the destination's addresses once they were resolved; only these are used.
     :ivar upstream: the name of the server it was sent to, or ``""``.
@@ -49,6 +50,7 @@ class Exchange:
         "groups",
         "peer_address",
         "pipeline",
+        "protocol",
         "received_bytes",
         "request",
         "response",
@@ -94,6 +96,7 @@ class Exchange:
         self.detail = ""
         self.tunnel = False
         self.reused = False
+        self.protocol = ""
         self._id = ""
         self._authority: Authority | None = None
 
@@ -167,6 +170,7 @@ class Exchange:
             self.detail,
             self.tunnel,
             self.reused,
+            self.protocol,
         )
 
     def __repr__(self) -> str:

@@ -219,6 +219,14 @@ def framing_line(request: Request, framing: Framing) -> bytes:
     return b""
 
 
+def absolute_target(exchange: Exchange) -> bytes:
+    """Write the target as a proxy is asked for it (RFC 9112 section 3.2.2)."""
+    authority = exchange.authority.text(80).encode("ascii")
+    origin = exchange.request.origin_target
+    # RFC 9112 section 3.2.4: OPTIONS for a whole server has neither path nor query.
+    return b"http://%s%s" % (authority, b"" if origin == b"*" else origin)
+
+
 def _client(address: str) -> bytes:
     return address.encode("ascii") if address else b"unknown"
 

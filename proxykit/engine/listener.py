@@ -3,20 +3,43 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.protocol import Factory
+from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.logger import Logger
 
 from ..http1.limits import HeadLimits
+from ..net.proxy_protocol import ProxyHeader
 from ..net.sweeper import Sweeper
 from .pipeline import Pipeline
 from .server import ServerProtocol
 
 _log = Logger()
+
+
+class Connection(Protocol):
+    """A client's connection, whatever protocol it speaks.
+
+    :ivar peer_address: the client's IP address, ``""`` for a UNIX socket.
+    :ivar deadline: see ``net.sweeper``.
+    """
+
+    peer_address: str
+    deadline: float
+
+    def deadline_passed(self) -> None:
+        """See ``net.sweeper``."""
+
+    def drain(self) -> None:
+        """Close if idle, else after the exchange."""
+
+    def abort(self) -> None:
+        """Close at once."""
 
 
 class Listener(Factory):
@@ -35,11 +58,14 @@ class Listener(Factory):
         head_limits: HeadLimits,
         connections: int = 10_000,
         connections_per_client: int = 256,
+        protocol: Callable[[Any, str, ProxyHeader | None], Any] = ServerProtocol,
     ) -> None:
         """Make a listener without connections.
 
         :param connections: how many there may be at a time.
         :param connections_per_client: and from one address.
+        :param protocol: makes a connection's protocol of the listener, the client's address, and
+            what a trusted proxy told in front of it, ``None`` if none did.
         """
         self.pipeline = pipeline
         self.sweeper = sweeper
@@ -47,7 +73,8 @@ class Listener(Factory):
         self.draining = False
         self._most = connections
         self._most_per_client = connections_per_client
-        self._open: set[ServerProtocol] = set()
+        self._protocol = protocol
+        self._open: set[Connection] = set()
         self._clients: Counter[str] = Counter()
         self._refused = 0
         self._next_warning = 0.0
@@ -61,18 +88,24 @@ class Listener(Factory):
         self._most = connections
         self._most_per_client = connections_per_client
 
-    def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no room for another connection."""
+        return len(self._open) >= self._most
+
+    def buildProtocol(self, addr: IAddress | None) -> TwistedProtocol | None:
         """Make a connection's protocol, or none when that would be one too many."""
         address = getattr(addr, "host", "")  # a UNIX socket's address has none
-        if len(self._open) >= self._most:
-            self._refuse("the limit on connections is reached")
+        if self.is_full:
+            self.refuse("the limit on connections is reached")
             return None
         if address and self._clients[address] >= self._most_per_client:
-            self._refuse(f"{address} has too many connections")
+            self.refuse(f"{address} has too many connections")
             return None
-        return ServerProtocol(self, address)
+        protocol: TwistedProtocol = self._protocol(self, address, getattr(addr, "told", None))
+        return protocol
 
-    def _refuse(self, why: str) -> None:
+    def refuse(self, why: str) -> None:
         """Say why a connection is refused, once a second: a flood must not flood the log too."""
         self._refused += 1
         now = monotonic()
@@ -85,13 +118,13 @@ class Listener(Factory):
                 count=self._refused,
             )
 
-    def opened(self, connection: ServerProtocol) -> None:
+    def opened(self, connection: Connection) -> None:
         """Count a connection that was made."""
         self._open.add(connection)
         self._clients[connection.peer_address] += 1
         self.sweeper.add(connection)
 
-    def closed(self, connection: ServerProtocol) -> None:
+    def closed(self, connection: Connection) -> None:
         """Count a connection that is gone; nothing happens if it is not counted any more."""
         if connection not in self._open:
             return

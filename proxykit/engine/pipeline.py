@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 from ..interfaces import (
+    IAuthenticating,
     IConnectionFilter,
     IExchangeObserver,
     IRequestBodyFilter,
@@ -41,6 +43,7 @@ class Chain:
     connection: tuple[Callable[[str], Any], ...] = ()
     observers: tuple[Callable[[Any], None], ...] = ()
     taps: tuple[RequestStep, ...] = ()
+    authentication: tuple[RequestStep, ...] = ()
 
     @classmethod
     def of(cls, filters: Sequence[object]) -> Chain:
@@ -57,6 +60,7 @@ class Chain:
             provided(IConnectionFilter, "connection"),
             provided(IExchangeObserver, "finished"),
             provided(IRequestTap, "tap"),
+            provided(IAuthenticating, "request"),
         )
 
     def then(self, inner: Chain) -> Chain:
@@ -69,6 +73,7 @@ class Chain:
             self.connection,
             self.observers + inner.observers,
             self.taps + inner.taps,
+            self.authentication,
         )
 
     def observers_only(self) -> Chain:
@@ -122,6 +127,31 @@ class Route:
 Router = Callable[[Exchange], "Route | Awaitable[Route]"]
 
 
+@define(slots=True, eq=False)
+class DatagramPolicy:
+    """Where SOCKS clients' datagrams may go.
+
+    :ivar judge: gives a route that answers 2xx when an exchange's destination may be reached, and
+        leaves the addresses that may be in ``exchange.addresses``.
+    :ivar outgoing: gives the local addresses to go out by, none for the kernel's choice.
+    :ivar reactor: an ``IReactorUDP``.
+    :ivar most: relays at a time.
+    :ivar most_per_client: and for one address.
+    :ivar open: relays that are open, by their client's address.
+    """
+
+    judge: Router
+    outgoing: Callable[[Exchange], tuple[str, ...]]
+    reactor: Any
+    most: int = 1024
+    most_per_client: int = 32
+    open: Counter[str] = field(factory=Counter)
+
+    def has_room(self, client: str) -> bool:
+        """Say whether another relay may be opened for a client."""
+        return self.open[client] < self.most_per_client and self.open.total() < self.most
+
+
 @frozen(slots=True)
 class Times:
     """Time-outs towards clients, in seconds.
@@ -153,6 +183,7 @@ class Pipeline:
     :ivar observers: told of each finished exchange.
     :ivar response_buffer: how many bytes of a response are held for a client that is slower than
         the server, before the server is held back.
+    :ivar datagrams: for a SOCKS listener: where they may go, ``None`` for nowhere.
     """
 
     name: str
@@ -165,3 +196,4 @@ class Pipeline:
     requests_per_connection: int = 10_000
     observers: tuple[Callable[[Any], None], ...] = ()
     response_buffer: int = USUAL_BUFFER
+    datagrams: DatagramPolicy | None = None

@@ -18,18 +18,25 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ..errors import BadResponse, BodyTooLarge, NoRoute, ProxykitError
+from ..errors import (
+    BadResponse,
+    BodyTooLarge,
+    NoRoute,
+    ParentCredentialsRefused,
+    ProxykitError,
+)
 from ..http1.writer import chunk, last_chunk, status_line
 from ..message.fields import EMPTY_SECTION, FieldSection
 from ..message.framing import CHUNKED, NO_CONTENT, Framing, Length, NoContent
 from ..message.response import Response
 from ..message.source import ContentSource
+from ..net.proxy_protocol import ProxyHeader
 from ..upstream.connection import UpstreamConnection
 from ..upstream.server import Server
 from .answers import error_answer
 from .client import Client
 from .exchange import Exchange
-from .forwarding import framing_line, upgrade_lines
+from .forwarding import absolute_target, framing_line, upgrade_lines
 from .max_forwards import last_recipient
 from .pipeline import Chain, Route
 from .transforms import Transforms
@@ -236,9 +243,13 @@ class Relay:
             exchange, self._client.identity, self._server.host
         )
         framing = self._request_framing
+        target = request.origin_target
+        if connection.parent_fields is not None:
+            target = absolute_target(exchange)
+            fields += connection.parent_fields
         head = b"%s %s HTTP/1.1\r\n%s%s%s\r\n" % (
             request.method,
-            request.origin_target,
+            target,
             fields,
             framing_line(request, framing),
             upgrade_lines(request.section) if request.section.options else b"",
@@ -288,6 +299,14 @@ class Relay:
         if self._server is not None:
             self._server.failed()
         self.fail(error)
+
+    def proxied_for(self) -> ProxyHeader:
+        """See ``upstream.ConnectionTaker``: the client, as trusted proxies told it."""
+        header = self._client.proxied_for()
+        address = self.exchange.client_address
+        if header.source is None or address in ("", header.source[0]):
+            return header
+        return ProxyHeader((address, 0), header.destination)
 
     # --- called by the client's side ----------------------------------------------------------
 
@@ -394,6 +413,11 @@ class Relay:
         """Take the final response's head."""
         exchange = self.exchange
         exchange.responded = monotonic()
+        if response.status == 407 and self._connection is not None:
+            if self._connection.parent_fields is not None:
+                # Meant for this proxy (RFC 9110 section 11.7.1), not for its client.
+                self.fail(ParentCredentialsRefused("the parent asks for credentials, or others"))
+                return
         if self._chain.response:
             # Content must not overtake filters that wait.
             self._filter_response(response, 0)

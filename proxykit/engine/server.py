@@ -10,14 +10,11 @@ and content of a small response are one ``send`` (benchmark ``reverse-1k``).
 from __future__ import annotations
 
 import enum
-from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer, ISSLTransport
 from twisted.internet.protocol import Protocol, connectionDone
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -29,17 +26,17 @@ from ..message.framing import CHUNKED, Framing, Length, NoContent, UntilClose
 from ..message.request import Request
 from ..message.response import Response
 from ..net.buffering import USUAL_BUFFER, limit_unsent, unsent
+from ..net.proxy_protocol import ProxyHeader, header_of
 from ..net.sweeper import NEVER
 from ..net.tunnel import Tunnel
 from ..upstream.connection import UpstreamConnection
+from .admission import ask_connection_filters
 from .answers import error_answer
 from .exchange import Exchange
 from .relay import Relay
 
 if TYPE_CHECKING:
     from .listener import Listener
-
-_log = Logger()
 
 # What a client may send ahead, behind the request that is being answered, before it is not read
 # any more. It has to be some, or a client that goes away would not be noticed.
@@ -79,8 +76,13 @@ class ServerProtocol(Protocol):
 
     transport: Any
 
-    def __init__(self, listener: Listener, peer_address: str) -> None:
-        """Make one that is not connected yet."""
+    def __init__(
+        self, listener: Listener, peer_address: str, told: ProxyHeader | None = None
+    ) -> None:
+        """Make one that is not connected yet.
+
+        :param told: what a trusted proxy told of the client in front of the connection.
+        """
         self._listener = listener
         self._reader = RequestReader(listener.head_limits)
         self._relay: Relay | None = None
@@ -94,6 +96,7 @@ class ServerProtocol(Protocol):
         self._full = False
         self._unsent = 0  # when it was last looked at whether the client takes what it is sent
         self._hold = 0
+        self._told = told
         self._scheme = "http"
         self._served = 0
         self._out: list[bytes] = []
@@ -120,46 +123,21 @@ class ServerProtocol(Protocol):
         if self._pipeline.chain.connection:
             self.state = State.ASKED
             self._hold_back(_HELD_BY_FILTER)
-            self._ask_filters(0)
+            ask_connection_filters(
+                self._pipeline.chain.connection, self.peer_address, self._admitted
+            )
         else:
             # A client that connects and says nothing has as long as for a head.
             self.deadline = monotonic() + self._pipeline.times.head
 
-    def _ask_filters(self, index: int) -> None:
-        """Ask the connection filters, from one on."""
-        steps = self._pipeline.chain.connection
-        while index < len(steps):
-            try:
-                result = steps[index](self.peer_address)
-            except Exception:
-                _log.failure("a connection filter failed; the connection is refused")
-                result = False
-            index += 1
-            if result is True:
-                continue
-            if result is False:
-                self.abort()
-                return
-            deferred: Deferred[Any] = (
-                result if isinstance(result, Deferred) else Deferred.fromCoroutine(result)
-            )
-            deferred.addCallback(partial(self._filter_answered, index))
-            deferred.addErrback(self._filter_failed)
-            return
-        if self.state is State.ASKED:
+    def _admitted(self, accepted: bool) -> None:
+        """Go on with what the connection filters say."""
+        if not accepted:
+            self.abort()
+        elif self.state is State.ASKED:
             self.state = State.IDLE
             self.deadline = monotonic() + self._pipeline.times.head
             self._let_go(_HELD_BY_FILTER)
-
-    def _filter_answered(self, index: int, accepted: bool) -> None:
-        if accepted:
-            self._ask_filters(index)
-        else:
-            self.abort()
-
-    def _filter_failed(self, failure: Failure) -> None:
-        _log.failure("a connection filter failed; the connection is refused", failure)
-        self.abort()
 
     def dataReceived(self, data: bytes) -> None:
         """Read what the client sent."""
@@ -285,6 +263,10 @@ class ServerProtocol(Protocol):
         self._relay.refuse(error_answer(error, exchange, name))
 
     # --- relay.Client -------------------------------------------------------------------------
+
+    def proxied_for(self) -> ProxyHeader:
+        """See ``relay.Client``."""
+        return self._told or header_of(self.transport.getPeer(), self.transport.getHost())
 
     def send_interim(self, head: bytes) -> None:
         """See ``relay.Client``."""

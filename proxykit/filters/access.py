@@ -15,12 +15,12 @@ from zope.interface import implementer
 from ..engine.exchange import Exchange
 from ..errors import Denied, NameNotResolved
 from ..interfaces import IFilterFactory, IRequestFilter
+from ..message.domain import checked_domain, domain_matcher
 from ..message.path import PathMatch, checked_path_match, normalised_path
 from ..options import BuildContext, Network, Options, PortNumber, contains
 
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|2[0-3]|24):([0-5][0-9])\Z")
-_DOMAIN = re.compile(r"(?:\*|\.|\*\.)?[A-Za-z0-9_*-]+(?:\.[A-Za-z0-9_*-]+)*\Z")
 
 
 # --- options ----------------------------------------------------------------------------------
@@ -28,14 +28,6 @@ _DOMAIN = re.compile(r"(?:\*|\.|\*\.)?[A-Za-z0-9_*-]+(?:\.[A-Za-z0-9_*-]+)*\Z")
 
 def _as_list(value: object) -> object:
     return value if isinstance(value, list) else [value]
-
-
-def _checked_domain(value: str) -> str:
-    if not _DOMAIN.match(value):
-        raise ValueError(
-            f'expected a domain such as "a.example", ".a.example" or "*.a.example", got {value!r}'
-        )
-    return value.lower()
 
 
 def _checked_time(value: str) -> str:
@@ -51,9 +43,7 @@ def _checked_weekdays(value: str) -> str:
 
 
 Networks = Annotated[list[Network], BeforeValidator(_as_list)]
-Domains = Annotated[
-    list[Annotated[str, AfterValidator(_checked_domain)]], BeforeValidator(_as_list)
-]
+Domains = Annotated[list[Annotated[str, AfterValidator(checked_domain)]], BeforeValidator(_as_list)]
 Times = Annotated[list[Annotated[str, AfterValidator(_checked_time)]], BeforeValidator(_as_list)]
 Weekdays = Annotated[
     list[Annotated[str, AfterValidator(_checked_weekdays)]], BeforeValidator(_as_list)
@@ -108,24 +98,8 @@ def _client(networks: Sequence[Any]) -> Condition:
 
 
 def _domain(patterns: Sequence[str]) -> Condition:
-    expression = re.compile("|".join(f"(?:{_domain_expression(each)})" for each in patterns))
-
-    def matches(exchange: Exchange) -> bool:
-        # A name with a dot at its end is the same name to a resolver.
-        return expression.fullmatch(exchange.host.rstrip(".")) is not None
-
-    return matches
-
-
-def _domain_expression(pattern: str) -> str:
-    if pattern == "*":
-        return ".*"
-    prefix = ""
-    if pattern.startswith("."):
-        prefix, pattern = r"(?:.+\.)?", pattern[1:]
-    elif pattern.startswith("*."):
-        prefix, pattern = r".+\.", pattern[2:]
-    return prefix + re.escape(pattern).replace(r"\*", "[^.]*")
+    matches = domain_matcher(patterns)
+    return lambda exchange: matches(exchange.host)
 
 
 def _port(ports: Sequence[int]) -> Condition:

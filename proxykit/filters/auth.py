@@ -38,7 +38,7 @@ from ..authentication.sources import (
 )
 from ..authentication.watched_file import WatchedFile
 from ..engine.exchange import Exchange
-from ..interfaces import IFilterFactory, IRequestFilter
+from ..interfaces import IAuthenticating, IFilterFactory
 from ..message.response import Response
 from ..options import BuildContext, Duration, Options
 
@@ -95,7 +95,7 @@ class AuthOptions(Options):
 # --- the filter -------------------------------------------------------------------------------
 
 
-@implementer(IRequestFilter)
+@implementer(IAuthenticating)
 class Auth:
     """Lets in who has a name and the password for it; the others are asked, or told to wait."""
 

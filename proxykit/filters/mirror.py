@@ -24,6 +24,7 @@ from ..message.fields import EMPTY_SECTION, FieldSection
 from ..message.framing import CHUNKED, Framing, NoContent
 from ..message.request import Request
 from ..message.response import Response
+from ..net.proxy_protocol import NOBODY, ProxyHeader
 from ..options import BuildContext, Duration, Options, PoolName, Size
 from ..upstream.connection import UpstreamConnection
 
@@ -113,6 +114,10 @@ class Shadow:
                 relay.request_content(piece)
 
     # --- engine.client.Client -----------------------------------------------------------------
+
+    def proxied_for(self) -> ProxyHeader:
+        """The copy is the proxy's own doing: its server is told of no client."""
+        return NOBODY
 
     def send_interim(self, head: bytes) -> None:
         """Thrown away."""

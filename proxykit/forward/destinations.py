@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 
 from ..errors import DestinationProhibited
 from ..upstream.resolution import Addresses
@@ -51,3 +52,32 @@ def public_only(host: str, addresses: Addresses) -> Addresses:
             f"{host} is a loopback, private or link-local destination, which is not allowed here"
         )
     return allowed
+
+
+def check_unresolved(host: str) -> None:
+    """Judge a destination whose name is not resolved here but at a parent.
+
+    Addresses are judged, in every form that a resolver takes for one, and the names of this
+    machine. What any other name means is the parent's to know and to judge.
+
+    :raises DestinationProhibited: when it may not be reached.
+    """
+    name = host.rstrip(".")
+    address = _literal(name)
+    # RFC 6761 section 6.3: localhost and all below it mean loopback.
+    if name == "localhost" or name.endswith(".localhost") or (address and is_private(address)):
+        raise DestinationProhibited(
+            f"{host} is a loopback, private or link-local destination, which is not allowed here"
+        )
+
+
+def _literal(host: str) -> str | None:
+    """Give the address that a host is; ``127.1`` and ``0x7f000001`` are some too, to inet_aton."""
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        pass
+    try:
+        return socket.inet_ntoa(socket.inet_aton(host))
+    except OSError:
+        return None

@@ -1,4 +1,4 @@
-"""Gives each request of a forward proxy's client its way: the request's own origin."""
+"""Gives each request of a forward proxy's client its way: to its own origin, or to a parent."""
 
 from __future__ import annotations
 
@@ -6,15 +6,21 @@ from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 from attrs import frozen
+from twisted.internet.defer import Deferred
 
 from ..engine.exchange import Exchange
 from ..engine.pipeline import Chain, Route
 from ..errors import Denied, WrongListener
+from ..message.response import Response
 from ..message.target import Authority, Form
 from ..upstream.connector import TcpConnector
 from ..upstream.resolution import Addresses, Resolver
 from ..upstream.server import Server
-from .destinations import public_only
+from .destinations import check_unresolved, public_only
+from .health import Health
+from .parents import Journey, Parents
+from .rules import OutgoingAddresses
+from .table import ServerTable
 
 _MOST_ORIGINS = 4096
 
@@ -42,26 +48,37 @@ class ForwardRouter:
         self,
         resolver: Resolver,
         make_server: Callable[[str, TcpConnector], Server],
-        make_connector: Callable[[str, int], TcpConnector],
+        make_connector: Callable[[str, int, Addresses], TcpConnector],
         chain: Chain,
         connect_ports: Collection[int] = (443,),
         *,
+        socks_ports: Collection[int] = (),
         allow_private: bool = False,
+        parents: Parents | None = None,
+        outgoing: OutgoingAddresses | None = None,
     ) -> None:
         """Set the rules.
 
         :param make_server: makes a server out of its name and a connector.
-        :param make_connector: makes a connector out of a host and a port.
+        :param make_connector: makes a connector out of a host, a port and the local addresses to
+            go out by.
         :param connect_ports: which ports CONNECT may reach.
+        :param socks_ports: which ports SOCKS may reach, empty for any.
         :param allow_private: whether private destinations may be reached.
+        :param parents: who is asked instead of the origins, ``None`` for nobody.
+        :param outgoing: by which local addresses connections go out, ``None`` for the kernel's
+            choice.
         """
         self._resolver = resolver
         self._make_server = make_server
         self._make_connector = make_connector
         self._chain = chain
         self._connect_ports = frozenset(connect_ports)
+        self._socks_ports = frozenset(socks_ports)
         self._allow_private = allow_private
-        self._routes: dict[tuple[Authority, bool, Addresses], tuple[Route, Server]] = {}
+        self._parents = parents
+        self._outgoing = outgoing
+        self._routes: ServerTable[Any, Route] = ServerTable(_MOST_ORIGINS)
         self._judged: dict[str, tuple[Addresses, Addresses]] = {}
 
     def choose(self, exchange: Exchange) -> Route | Awaitable[Route]:
@@ -71,6 +88,53 @@ class ForwardRouter:
         :raises Denied: for a port or an address that may not be reached.
         """
         authority, tunnel = self._destination(exchange)
+        if tunnel and authority.port not in self._connect_ports:
+            raise Denied(f"CONNECT to port {authority.port} is not allowed here")
+        return self._way(exchange, authority, tunnel=tunnel)
+
+    def choose_for_socks(self, exchange: Exchange) -> Route | Awaitable[Route]:
+        """Choose for a client that speaks SOCKS, whose exchanges have CONNECT's form.
+
+        :raises Denied: for a port or an address that may not be reached.
+        """
+        return self._way(exchange, self._socks_destination(exchange), tunnel=True)
+
+    def judge_datagrams(self, exchange: Exchange) -> Route | Awaitable[Route]:
+        """Judge where a client's datagrams are to go; ``exchange.addresses`` are what is left.
+
+        :returns: a route that answers 204.
+        :raises Denied: for a port or an address that may not be reached, and for what would have
+            to go through a parent, for datagrams do not.
+        """
+        authority = self._socks_destination(exchange)
+        if self._parents is not None and self._parents.takes(exchange):
+            raise Denied(f"{authority.host} is reached through a parent, datagrams are not")
+
+        def judged(addresses: Addresses) -> Route:
+            self._permit(exchange, authority.host, addresses)
+            return Route("", answer=lambda exchange: Response(204))
+
+        addresses = exchange.addresses or self._resolver.known(authority.host)
+        if addresses:
+            return judged(addresses)
+        resolving: Any = self._resolver.resolve(authority.host)
+        return resolving.addCallback(judged)  # type: ignore[no-any-return]
+
+    def outgoing(self, exchange: Exchange) -> Addresses:
+        """Give the local addresses by which an exchange goes out, none for the kernel's choice."""
+        return self._outgoing.choose(exchange) if self._outgoing is not None else ()
+
+    def retire(self) -> None:
+        """Close what is idle; the router will not be asked again."""
+        self._routes.retire()
+        if self._parents is not None:
+            self._parents.retire()
+
+    def _way(
+        self, exchange: Exchange, authority: Authority, *, tunnel: bool
+    ) -> Route | Awaitable[Route]:
+        if self._parents is not None and self._parents.takes(exchange):
+            return self._by_parent(exchange, authority, tunnel=tunnel)
         addresses = exchange.addresses or self._resolver.known(authority.host)
         if not addresses:
             resolving: Any = self._resolver.resolve(authority.host)
@@ -79,18 +143,20 @@ class ForwardRouter:
             )
         return self._route(exchange, authority, addresses, tunnel=tunnel)
 
-    def retire(self) -> None:
-        """Close what is idle; the router will not be asked again."""
-        for _, server in self._routes.values():
-            server.retire()
+    def _by_parent(self, exchange: Exchange, authority: Authority, *, tunnel: bool) -> Route:
+        """Send an exchange through a parent; its name is not resolved here."""
+        assert self._parents is not None
+        if not self._allow_private:
+            check_unresolved(authority.host)
+        journey = Journey(exchange, authority, tunnel, self.outgoing(exchange))
+        server = self._parents.server(journey, _Straight(self))
+        return Route("", chain=self._chain, upstream=_Origin(server), tunnel=tunnel)
 
     def _destination(self, exchange: Exchange) -> tuple[Authority, bool]:
         target = exchange.request.target
         authority = target.authority
         if target.form is Form.AUTHORITY:
             assert authority is not None
-            if authority.port not in self._connect_ports:
-                raise Denied(f"CONNECT to port {authority.port} is not allowed here")
             return authority, True
         if target.form is not Form.ABSOLUTE:
             raise WrongListener(
@@ -105,17 +171,36 @@ class ForwardRouter:
             )
         return Authority(authority.host, authority.port or 80), False
 
+    def _socks_destination(self, exchange: Exchange) -> Authority:
+        authority = exchange.authority
+        if self._socks_ports and authority.port not in self._socks_ports:
+            raise Denied(f"SOCKS to port {authority.port} is not allowed here")
+        return authority
+
     def _route(
         self, exchange: Exchange, authority: Authority, addresses: Addresses, *, tunnel: bool
     ) -> Route:
-        if not self._allow_private:
-            addresses = self._judge(authority.host, addresses)
-        exchange.addresses = addresses
-        key = (authority, tunnel, addresses)
+        addresses = self._permit(exchange, authority.host, addresses)
+        outgoing = self._outgoing.choose(exchange) if self._outgoing is not None else ()
+        key = (authority, tunnel, addresses, outgoing)
         entry = self._routes.get(key)
-        if entry is None:
-            entry = self._routes[key] = self._make_route(authority, addresses, tunnel=tunnel)
-        return entry[0]
+        if entry is not None:
+            return entry[0]
+        port = authority.port
+        assert port is not None
+        connector = self._make_connector(authority.host, port, outgoing)
+        connector.pinned = addresses
+        server = self._make_server(Authority(authority.host, port).text(), connector)
+        route = Route("", chain=self._chain, upstream=_Origin(server), tunnel=tunnel)
+        self._routes.put(key, route, server)
+        return route
+
+    def _permit(self, exchange: Exchange, host: str, addresses: Addresses) -> Addresses:
+        """Leave the addresses that may be reached, and have the exchange reach no others."""
+        if not self._allow_private:
+            addresses = self._judge(host, addresses)
+        exchange.addresses = addresses
+        return addresses
 
     def _judge(self, host: str, addresses: Addresses) -> Addresses:
         judged = self._judged.get(host)
@@ -125,21 +210,31 @@ class ForwardRouter:
             judged = self._judged[host] = (addresses, public_only(host, addresses))
         return judged[1]
 
-    def _make_route(
-        self, authority: Authority, addresses: Addresses, *, tunnel: bool
-    ) -> tuple[Route, Server]:
-        if len(self._routes) >= _MOST_ORIGINS:
-            self._forget_unused()
-        port = authority.port
-        assert port is not None
-        connector = self._make_connector(authority.host, port)
-        connector.pinned = addresses
-        server = self._make_server(Authority(authority.host, port).text(), connector)
-        route = Route("", chain=self._chain, upstream=_Origin(server), tunnel=tunnel)
-        return route, server
+    def straight(self, journey: Journey) -> Deferred[Server]:
+        """Give the server of a destination that is reached without a parent after all.
 
-    def _forget_unused(self) -> None:
-        """Make room: origins without a connection first, all of them if that is none."""
-        unused = [key for key, (_, server) in self._routes.items() if server.is_unused]
-        for key in unused or list(self._routes):
-            self._routes.pop(key)[1].retire()
+        :returns: fails when its name does not resolve or it may not be reached.
+        """
+
+        def found(addresses: Addresses) -> Server:
+            route = self._route(
+                journey.exchange, journey.authority, addresses, tunnel=journey.tunnel
+            )
+            upstream: Any = route.upstream
+            server: Server = upstream.server
+            return server
+
+        return self._resolver.resolve(journey.authority.host).addCallback(found)
+
+
+@frozen(slots=True, eq=False)
+class _Straight:
+    """The way without a parent, as ``forward.parents`` sees ways."""
+
+    router: ForwardRouter
+    name: str = ""
+    health: Health | None = None
+
+    def server(self, journey: Journey) -> Deferred[Server]:
+        """See ``parents.Way``."""
+        return self.router.straight(journey)

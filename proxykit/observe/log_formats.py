@@ -73,12 +73,12 @@ _timestamp = _Timestamp()
 
 def common(record: ExchangeRecord) -> str:
     """The Common Log Format."""
-    return '%s - %s [%s] "%s %s HTTP/1.%d" %s %s' % _common_values(record)
+    return '%s - %s [%s] "%s %s %s" %s %s' % _common_values(record)
 
 
 def combined(record: ExchangeRecord) -> str:
     """The Combined Log Format: the common one with Referer and User-Agent."""
-    return '%s - %s [%s] "%s %s HTTP/1.%d" %s %s "%s" "%s"' % (
+    return '%s - %s [%s] "%s %s %s" %s %s "%s" "%s"' % (
         *_common_values(record),
         safe(record.referer) if record.referer else "-",
         safe(record.user_agent) if record.user_agent else "-",
@@ -92,7 +92,7 @@ def _common_values(record: ExchangeRecord) -> tuple[Any, ...]:
         _timestamp(record.started_at),
         safe(record.method),
         safe(record.target),
-        record.version,
+        record.protocol or f"HTTP/1.{record.version}",
         record.status or "-",
         record.sent_bytes or "-",
     )
@@ -109,7 +109,7 @@ def _values(record: ExchangeRecord) -> dict[str, object]:
         "user": safe(record.user.encode("utf-8")),
         "method": safe(record.method),
         "target": safe(record.target),
-        "version": f"HTTP/1.{record.version}",
+        "version": "" if record.protocol else f"HTTP/1.{record.version}",
         "host": record.host,
         "status": record.status,
         "upstream": record.upstream,
@@ -124,6 +124,7 @@ def _values(record: ExchangeRecord) -> dict[str, object]:
         "detail": record.detail,
         "tunnel": record.tunnel,
         "reused": record.reused,
+        "protocol": record.protocol or "HTTP",
     }
 
 

@@ -21,6 +21,7 @@ from ..message.fields import EMPTY_SECTION, FieldSection, Headers
 from ..message.framing import Framing, Length, NoContent
 from ..message.request import Request
 from ..message.response import Response
+from ..net.proxy_protocol import ProxyHeader, header_of
 from ..net.sweeper import Sweeper
 from ..net.tls import client_context
 from ..upstream.connection import UpstreamConnection
@@ -134,6 +135,10 @@ class _WebClient:
     def __init__(self, request: Any) -> None:
         self.identity: object = self
         self._request = request
+
+    def proxied_for(self) -> ProxyHeader:
+        """See ``engine.client.Client``."""
+        return header_of(self._request.getClientAddress(), self._request.getHost())
 
     def send_interim(self, head: bytes) -> None:
         """Interim responses end here: ``twisted.web`` cannot send one."""

@@ -55,6 +55,8 @@ class ListenerPlan:
 
     :ivar endpoint: a Twisted endpoint description.
     :ivar tls: the TLS context, ``None`` for none.
+    :ivar socks: whether SOCKS is spoken there, and not HTTP.
+    :ivar proxied: whether connections begin with a PROXY protocol header.
     """
 
     endpoint: str
@@ -63,6 +65,16 @@ class ListenerPlan:
     connections: int
     connections_per_client: int
     tls: Any = None
+    socks: bool = False
+    proxied: bool = False
+
+    def serves_like(self, other: ListenerPlan) -> bool:
+        """Say whether a socket that is open for this plan can serve another one."""
+        return (self.tls is None, self.socks, self.proxied) == (
+            other.tls is None,
+            other.socks,
+            other.proxied,
+        )
 
 
 @frozen(slots=True, eq=False)
@@ -161,8 +173,16 @@ class Compilation:
             response_buffer,
         )
 
-    def listen(self, endpoints: Iterable[str], pipeline: Pipeline, tls: Any = None) -> None:
-        """Plan to serve endpoints."""
+    def listen(
+        self,
+        endpoints: Iterable[str],
+        pipeline: Pipeline,
+        tls: Any = None,
+        *,
+        socks: bool = False,
+        proxied: bool = False,
+    ) -> None:
+        """Plan to serve endpoints; see ``ListenerPlan``."""
         for endpoint in endpoints:
             self.plan.listeners[endpoint] = ListenerPlan(
                 endpoint,
@@ -171,6 +191,8 @@ class Compilation:
                 self._limits.connections,
                 self._limits.connections_per_client,
                 tls,
+                socks,
+                proxied,
             )
 
 

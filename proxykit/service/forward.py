@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
+from attrs import evolve
+
 from ..config.forward import ForwardListener
 from ..engine.forwarding import Direction
+from ..engine.pipeline import DatagramPolicy
+from ..forward.parents import MakeServer
 from ..forward.router import ForwardRouter
+from ..net.proxy_protocol import Version
 from ..upstream.connector import TcpConnector
 from ..upstream.server import PoolLimits, Server
+from ..upstream.telling import TellingServer
 from .compilation import Compilation
+from .parents import compile_outgoing, compile_parents
 
 
 def compile_forward(compilation: Compilation, name: str, model: ForwardListener) -> None:
@@ -15,8 +25,9 @@ def compile_forward(compilation: Compilation, name: str, model: ForwardListener)
     environment = compilation.environment
     limits = PoolLimits(connections=model.max_connections, response_seconds=model.response_timeout)
 
-    def make_server(server_name: str, connector: TcpConnector) -> Server:
-        return Server(
+    def make_servers(version: Version | None) -> MakeServer:
+        kind: Any = Server if version is None else partial(TellingServer, version=version)
+        return lambda server_name, connector: kind(
             server_name,
             connector,
             limits,
@@ -25,26 +36,39 @@ def compile_forward(compilation: Compilation, name: str, model: ForwardListener)
             compilation.head_limits,
         )
 
-    def make_connector(host: str, port: int) -> TcpConnector:
+    def make_connector(host: str, port: int, outgoing: tuple[str, ...]) -> TcpConnector:
         return TcpConnector(
             environment.reactor,
             environment.resolver,
             host,
             port,
             connect_seconds=model.connect_timeout,
+            outgoing=outgoing,
         )
 
     chain = compilation.chain(model.filters)
+    parents = compile_parents(
+        compilation, model.parents, make_servers, model.connect_timeout, direct=model.direct
+    )
     router = ForwardRouter(
         environment.resolver,
-        make_server,
+        make_servers(None),
         make_connector,
         chain,
         model.connect_ports,
+        socks_ports=model.socks_ports,
         allow_private=model.allow_private,
+        parents=parents,
+        outgoing=compile_outgoing(model.outgoing),
     )
     compilation.plan.retiring.append(router.retire)
     pipeline = compilation.pipeline(
         name, Direction.FORWARD, model.trust_proxy, router.choose, chain, model.response_buffer
     )
-    compilation.listen(model.listen, pipeline)
+    compilation.listen(model.listen, pipeline, proxied=model.proxy_protocol)
+    datagrams = None
+    if model.udp:
+        reactor = environment.reactor
+        datagrams = DatagramPolicy(router.judge_datagrams, router.outgoing, reactor)
+    for_socks = evolve(pipeline, choose=router.choose_for_socks, datagrams=datagrams)
+    compilation.listen(model.socks, for_socks, socks=True, proxied=model.proxy_protocol)

@@ -14,6 +14,9 @@ from ..config.models import Configuration
 class _Mode(usage.Options):
     """What forward and reverse share."""
 
+    optFlags = [
+        ["proxy-protocol", None, "Connections begin with a PROXY header, from --trust-proxy only."],
+    ]
     optParameters = [
         ["access-log", None, "-", "Where the access log goes; - is standard output."],
         ["log-format", None, "combined", "common, combined, json, or a format string."],
@@ -31,7 +34,7 @@ class _Mode(usage.Options):
         self._listen.append(endpoint)
 
     def opt_trust_proxy(self, network: str) -> None:
-        """A network (CIDR) whose X-Forwarded-For is believed. Repeats."""
+        """A network (CIDR) whose X-Forwarded-For and PROXY headers are believed. Repeats."""
         self._trust_proxy.append(network)
 
     def mapping(self) -> dict[str, Any]:
@@ -48,7 +51,11 @@ class _Mode(usage.Options):
     def listener(self) -> dict[str, Any]:
         """Give what a listener of either kind has."""
         listen = self._listen or [self._default_listen]
-        return {"listen": listen, "trust_proxy": self._trust_proxy}
+        return {
+            "listen": listen,
+            "trust_proxy": self._trust_proxy,
+            "proxy_protocol": bool(self["proxy-protocol"]),
+        }
 
 
 class ForwardOptions(_Mode):
@@ -67,6 +74,18 @@ class ForwardOptions(_Mode):
         """Begin with nothing given."""
         super().__init__()
         self._allow: list[str] = []
+        self._socks: list[str] = []
+        self._parents: list[str] = []
+
+    def opt_socks(self, endpoint: str) -> None:
+        """Also speak SOCKS4, 4a and 5 there. Repeats."""
+        self._socks.append(endpoint)
+
+    def opt_parent(self, url: str) -> None:
+        """Send through a parent: http://, https://, socks5:// or socks4://. Repeats: the next is
+        asked when one fails.
+        """
+        self._parents.append(url)
 
     def opt_allow(self, network: str) -> None:
         """A network (CIDR) whose clients may use the proxy; loopback if none is given. Repeats."""
@@ -85,6 +104,8 @@ class ForwardOptions(_Mode):
             "allow_private": bool(self["allow-private"]),
             "connect_ports": ports,
             "filters": filters,
+            "socks": self._socks,
+            "parents": self._parents,
         }
         return super().mapping() | {"forward": {"main": listener}}
 

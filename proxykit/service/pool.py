@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 from ..balancing.slow_start import SlowStart
 from ..config.pool import Pool as PoolModel
-from ..config.pool import ServerEntry
+from ..config.pool import PoolTls, ServerEntry
 from ..net.tls import client_context
 from ..reverse.pool import Pool, StickyPool
 from ..upstream.connector import Connector, TcpConnector, UnixConnector
 from ..upstream.server import PoolLimits, Server
+from ..upstream.telling import TellingServer
 from .compilation import Compilation
 from .sticky import compile_sticky
 
@@ -61,10 +63,11 @@ def _server(
             environment.resolver,
             server_host,
             port,
-            _client_tls(compilation, server_host, model) if parts.scheme == "https" else None,
+            client_tls(compilation, server_host, model.tls) if parts.scheme == "https" else None,
             model.connect_timeout,
         )
-    return Server(
+    make = Server if model.send_proxy is None else partial(TellingServer, version=model.send_proxy)
+    return make(
         name,
         connector,
         limits,
@@ -77,8 +80,11 @@ def _server(
     )
 
 
-def _client_tls(compilation: Compilation, host: str, model: PoolModel) -> Any:
-    tls = model.tls
+def client_tls(compilation: Compilation, host: str, tls: PoolTls | None) -> Any:
+    """Make what begins TLS with a server or a parent.
+
+    :param tls: how it is verified, ``None`` for the usual.
+    """
     if tls is None:
         return client_context(host)
     ca_file = compilation.context.directory / tls.ca if tls.ca is not None else None

@@ -9,7 +9,7 @@ from typing import Any
 import sdnotify
 from attrs import define
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
@@ -18,6 +18,9 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from ..config.load import ConfigurationErrors
 from ..config.models import Configuration
 from ..engine.listener import Listener
+from ..engine.proxied import ProxiedFactory
+from ..engine.server import ServerProtocol
+from ..engine.socks import SocksProtocol
 from ..errors import ConfigurationError
 from ..net.tls import ServerTls
 from ..observe.access_log import AccessLog
@@ -143,16 +146,20 @@ class ProxyService(Service):
             access_log.start()
             self._access_log.stop()
             self._access_log = access_log
+        closing: dict[str, Deferred[Any]] = {}
         for endpoint, each in list(self._open.items()):
             new = plan.listeners.get(endpoint)
-            if new is None or (new.tls is None) != (each.tls is None):
+            if new is None or not new.serves_like(each.plan):
                 del self._open[endpoint]
-                self._stop_listening(each)
+                closing[endpoint] = maybeDeferred(each.port.stopListening)
+                each.listener.drain()
             else:
                 self._replace(each, new)
         for endpoint, new in plan.listeners.items():
             if endpoint not in self._open:
-                self._listen(new).addErrback(self._cannot_listen, new)
+                # The socket that it takes the place of is closed a turn of the reactor later.
+                closed = closing.get(endpoint, succeed(None))
+                closed.addCallback(self._listen_instead, new).addErrback(self._cannot_listen, new)
         old.retire()
 
     def _replace(self, each: _Open, new: ListenerPlan) -> None:
@@ -188,9 +195,12 @@ class ProxyService(Service):
             plan.head_limits,
             plan.connections,
             plan.connections_per_client,
+            SocksProtocol if plan.socks else ServerProtocol,
         )
         tls = None if plan.tls is None else ServerTls(plan.tls)
-        factory = listener if tls is None else TLSMemoryBIOFactory(tls, False, listener)
+        factory: Any = listener if tls is None else TLSMemoryBIOFactory(tls, False, listener)
+        if plan.proxied:
+            factory = ProxiedFactory(listener, factory)
         listening = maybeDeferred(
             lambda: serverFromString(self._reactor, plan.endpoint).listen(factory)
         )
@@ -202,6 +212,9 @@ class ProxyService(Service):
             )
 
         return listening.addCallback(opened)
+
+    def _listen_instead(self, _: Any, plan: ListenerPlan) -> Deferred[Any]:
+        return self._listen(plan)
 
     def _stop_listening(self, each: _Open) -> Deferred[Any]:
         stopping = maybeDeferred(each.port.stopListening)

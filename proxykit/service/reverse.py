@@ -19,9 +19,10 @@ def compile_reverse(compilation: Compilation, name: str, model: ReverseListener)
     pipeline = compilation.pipeline(
         name, Direction.REVERSE, model.trust_proxy, router.choose, chain, model.response_buffer
     )
-    compilation.listen(model.listen, pipeline)
+    proxied = model.proxy_protocol
+    compilation.listen(model.listen, pipeline, proxied=proxied)
     if model.tls is not None:
         pair = model.tls.certificates[0]
         directory = compilation.context.directory
         tls = server_context(directory / pair.certificate, directory / pair.key)
-        compilation.listen(model.tls.listen, pipeline, tls)
+        compilation.listen(model.tls.listen, pipeline, tls, proxied=proxied)

@@ -75,6 +75,7 @@ class Owner(Protocol):
     head_limits: HeadLimits
     response_seconds: float
     idle_seconds: float
+    parent_fields: bytes | None
 
     def released(self, connection: UpstreamConnection) -> None:
         """The connection is idle and may be used again."""
@@ -117,6 +118,11 @@ class UpstreamConnection(TwistedProtocol):
 
     def __repr__(self) -> str:
         return f"<UpstreamConnection {self._owner.name} {self.state.value} served {self.served}>"
+
+    @property
+    def parent_fields(self) -> bytes | None:
+        """See ``Server``."""
+        return self._owner.parent_fields
 
     # --- the exchange's side ------------------------------------------------------------------
 

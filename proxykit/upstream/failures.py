@@ -11,6 +11,7 @@ from ..errors import (
     CertificateNotTrusted,
     ConnectionRefused,
     ConnectTimeout,
+    DestinationUnroutable,
     NameNotResolved,
     ProxykitError,
     ResponseIncomplete,
@@ -35,6 +36,8 @@ def upstream_error(failure: Failure, name: str) -> ProxykitError:
         return ConnectTimeout(f"{name} did not accept a connection in time")
     if isinstance(value, error.DNSLookupError | error.UnknownHostError):
         return NameNotResolved(f"{name} does not resolve")
+    if isinstance(value, error.NoRouteError):
+        return DestinationUnroutable(f"{name} cannot be reached: {_short(value)}")
     if isinstance(value, error.ConnectError):
         return ConnectionRefused(f"{name} cannot be reached: {_short(value)}")
     if isinstance(value, error.ConnectionDone | error.ConnectionLost | error.ConnectionAborted):

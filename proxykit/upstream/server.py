@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 
 from ..errors import ProxykitError, QueueFull
 from ..http1.limits import HeadLimits
+from ..net.proxy_protocol import ProxyHeader
 from ..net.sweeper import Sweeper
 from .connection import UpstreamConnection
 from .connector import Connector
@@ -27,6 +28,9 @@ class ConnectionTaker(Protocol):
 
     def connection_failed(self, error: ProxykitError) -> None:
         """There will be none."""
+
+    def proxied_for(self) -> ProxyHeader:
+        """Say for whom the connection is, as the PROXY protocol tells a server."""
 
 
 @frozen(slots=True)
@@ -66,7 +70,11 @@ class Server:
     :ivar latency: the peak average of its latency in seconds, 0.0 when unknown; it was observed
         at ``latency_at`` on the clock of ``time.monotonic`` and has faded since, see
         ``upstream.latency``.
+    :ivar parent_fields: for an HTTP proxy, which is sent requests in absolute-form: the field
+        lines to add; ``None`` for an origin.
     """
+
+    parent_fields: bytes | None = None
 
     def __init__(
         self,

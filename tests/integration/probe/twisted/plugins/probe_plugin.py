@@ -9,6 +9,7 @@ from zope.interface import implementer
 
 from proxykit.errors import Denied
 from proxykit.interfaces import (
+    IAuthenticating,
     IBalancer,
     IBalancerFactory,
     IBodyFilter,
@@ -107,7 +108,38 @@ class ProbeFactory:
         return Probe(options)
 
 
+@implementer(IAuthenticating, IExchangeObserver)
+class ProbeAuthentication:
+    """Knows one user, and answers later."""
+
+    def request(self, exchange):
+        return deferLater(reactor, 0.01, self._judge, exchange)
+
+    def _judge(self, exchange):
+        said = exchange.request.section.values.get(b"proxy-authorization")
+        if said != b"Basic YWRhOnB3":  # ada:pw
+            return Response(407, [(b"Proxy-Authenticate", b"Basic")])
+        exchange.user = "ada"
+        return None
+
+    def finished(self, record):
+        pass
+
+
+@implementer(IPlugin, IFilterFactory)
+class ProbeAuthenticationFactory:
+    """What Proxykit finds."""
+
+    name = "probe-authentication"
+    description = "for the tests"
+    options = Options
+
+    def build(self, options, context):
+        return ProbeAuthentication()
+
+
 probe = ProbeFactory()
+probe_authentication = ProbeAuthenticationFactory()
 
 
 class NumberedOptions(Options):

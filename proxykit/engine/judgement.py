@@ -1,0 +1,95 @@
+"""Sends an exchange past the request filters and the router, and no further: is it allowed?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+from twisted.logger import Logger
+
+from ..message.fields import FieldSection
+from ..message.framing import Framing
+from ..message.response import Response
+from ..net.proxy_protocol import NOBODY, ProxyHeader
+from ..upstream.connection import UpstreamConnection
+from .exchange import Exchange
+from .pipeline import Pipeline
+from .relay import Relay
+
+_log = Logger()
+
+
+class Judgement:
+    """The client's side of an exchange that only wants to know its status.
+
+    :ivar identity: see ``engine.client.Client``.
+    """
+
+    identity: object = None
+
+    def __init__(self, exchange: Exchange, decided: Callable[[int], None]) -> None:
+        """Describe what is to be judged.
+
+        :param exchange: whose pipeline ends in routes that answer, and has no observers: they are
+            told when the exchange is over and not when it is judged.
+        :param decided: called once, with the status.
+        """
+        self._relay = Relay(exchange, self)
+        self._decided = decided
+        self._status = 0
+
+    def start(self) -> None:
+        """Begin; the answer comes at once or later."""
+        self._relay.start()
+
+    def give_up(self) -> None:
+        """Nobody wants to know any more."""
+        self._relay.client_lost()
+
+    # --- engine.client.Client -----------------------------------------------------------------
+
+    def proxied_for(self) -> ProxyHeader:
+        """Nothing is sent to a server."""
+        return NOBODY
+
+    def send_interim(self, head: bytes) -> None:
+        """There is none."""
+
+    def send_response(self, response: Response, fields: bytes, framing: Framing) -> None:
+        """See what was decided."""
+        self._status = response.status
+
+    def send_content(self, data: bytes) -> None:
+        """Nobody reads it."""
+
+    def end_response(self, trailers: FieldSection) -> None:
+        """Say what was decided."""
+        self._decided(self._status)
+
+    def flush(self) -> None:
+        """Nothing was written."""
+
+    def abort_response(self) -> None:
+        """There is no response that could be cut short."""
+
+    def hold_request(self, hold: bool) -> None:
+        """There is no content."""
+
+    def start_tunnel(self, head: bytes, upstream: UpstreamConnection, data: bytes) -> None:
+        """A route that answers makes no tunnel."""
+        upstream.abandon()
+
+
+def tell_observers(pipeline: Pipeline, exchange: Exchange) -> None:
+    """Hand the record of an exchange that no relay finished to those who are told of each.
+
+    :param pipeline: the listener's.
+    """
+    observers: tuple[Any, ...] = pipeline.observers + pipeline.chain.observers
+    record = exchange.record(monotonic())
+    for finished in observers:
+        try:
+            finished(record)
+        except Exception:
+            _log.failure("an observer failed")

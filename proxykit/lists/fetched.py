@@ -9,7 +9,8 @@ import random
 import tempfile
 from pathlib import Path
 from time import time
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
+from weakref import WeakValueDictionary
 
 from attrs import frozen
 from twisted.internet.defer import Deferred
@@ -55,6 +56,8 @@ class FetchedList(WatchedList):
     What was fetched is read first and takes the file's place after that: a list that is broken,
     empty or too large changes nothing. Without a file and without an answer it is empty.
     """
+
+    required: ClassVar[bool] = False
 
     def __init__(self, path: Path, kind: str, source: Source) -> None:
         """Make one that was neither read nor fetched."""
@@ -181,6 +184,17 @@ class FetchedList(WatchedList):
 def _text(headers: Headers, name: str) -> str:
     values = headers.getRawHeaders(name) or []
     return values[0] if values and values[0].isascii() and values[0].isprintable() else ""
+
+
+_lists: WeakValueDictionary[tuple[Path, str, Source], FetchedList] = WeakValueDictionary()
+
+
+def fetched_list(path: Path, kind: str, source: Source) -> FetchedList:
+    """Give the list of a file and a source; whoever asks for the same gets the same list."""
+    found = _lists.get((path, kind, source))
+    if found is None:
+        found = _lists[path, kind, source] = FetchedList(path, kind, source)
+    return found
 
 
 class _Saving(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from weakref import WeakValueDictionary
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
@@ -30,7 +30,10 @@ class WatchedList:
 
     :ivar name: what it is called: the file's name.
     :ivar table: the table, ``None`` until the file was read.
+    :cvar required: whether nothing can be decided without it.
     """
+
+    required: ClassVar[bool] = True
 
     def __init__(self, path: Path, kind: str) -> None:
         """Make one that was not read yet.
@@ -126,6 +129,7 @@ class WatchedList:
         def failed(failure: Failure) -> None:
             self._compiling = None
             if failure.check(CancelledError):
+                self._let_go()
                 return
             failure.trap(TableError)
             self._read = signature
@@ -151,6 +155,9 @@ class WatchedList:
 
     def _was_tried(self) -> None:
         self._tried = True
+        self._let_go()
+
+    def _let_go(self) -> None:
         waiting, self._waiting = self._waiting, []
         for each in waiting:
             each.callback(None)
@@ -182,5 +189,5 @@ def report_lines(name: str, table: Table) -> list[str]:
     for reason, count in sorted(report["skipped"].items(), key=lambda each: -each[1])[:10]:
         example = next((e for e in report["examples"] if e["reason"].startswith(reason)), None)
         where = f"; line {example['line']}: {example['text']!r}" if example is not None else ""
-        lines.append(f"list {name}: {count} lines skipped: {reason}{where}")
+        lines.append(f"list {name}: skipped {count} for this: {reason}{where}")
     return lines

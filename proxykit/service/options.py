@@ -64,10 +64,15 @@ class ForwardOptions(_Mode):
         """Begin with nothing given."""
         super().__init__()
         self._allow: list[str] = []
+        self._block: list[str] = []
 
     def opt_allow(self, network: str) -> None:
         """A network (CIDR) whose clients may use the proxy; loopback if none is given. Repeats."""
         self._allow.append(network)
+
+    def opt_block(self, file: str) -> None:
+        """A blocklist: hosts file, domain list, or Adblock filter list. Repeats."""
+        self._block.append(file)
 
     def mapping(self) -> dict[str, Any]:
         """See ``_Mode.mapping``."""
@@ -75,11 +80,15 @@ class ForwardOptions(_Mode):
             ports = [int(port) for port in self["connect-ports"].replace(",", " ").split()]
         except ValueError:
             raise usage.UsageError("--connect-ports takes port numbers, such as 443,8443") from None
-        access = {"use": "access", "allow": self._allow or ["127.0.0.0/8", "::1"]}
+        filters: list[dict[str, Any]] = [
+            {"use": "access", "allow": self._allow or ["127.0.0.0/8", "::1"]}
+        ]
+        if self._block:
+            filters.append({"use": "blocklist", "lists": self._block})
         listener = self.listener() | {
             "allow_private": bool(self["allow-private"]),
             "connect_ports": ports,
-            "filters": [access],
+            "filters": filters,
         }
         return super().mapping() | {"forward": {"main": listener}}
 

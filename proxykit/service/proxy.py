@@ -56,6 +56,7 @@ class ProxyService(Service):
         self._plan = self._compile(configuration, self._access_log)
         self._open: dict[str, _Open] = {}
         self._cannot_serve = False
+        self._serving = False
         self._notifier = sdnotify.SystemdNotifier()
 
     # --- starting and stopping ----------------------------------------------------------------
@@ -76,6 +77,8 @@ class ProxyService(Service):
         self._reactor.callWhenRunning(self._running)
 
     def _running(self) -> None:
+        self._plan.start()
+        self._serving = True
         self._on_signal(signal.SIGHUP, self.reload)
         self._on_signal(signal.SIGUSR1, self.reopen_logs)
         self._notifier.notify("READY=1")
@@ -103,7 +106,8 @@ class ProxyService(Service):
         def finish(result: Any) -> None:
             if timer.active():
                 timer.cancel()
-            self._plan.retire()
+            if self._serving:
+                self._plan.retire()
             self._environment.sweeper.stop()
             self._access_log.stop()
 
@@ -152,6 +156,7 @@ class ProxyService(Service):
         for endpoint, new in plan.listeners.items():
             if endpoint not in self._open:
                 self._listen(new).addErrback(self._cannot_listen, new)
+        plan.start()
         old.retire()
 
     def _replace(self, each: _Open, new: ListenerPlan) -> None:

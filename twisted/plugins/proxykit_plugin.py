@@ -7,6 +7,7 @@ from twisted.application.service import ServiceMaker
 
 from proxykit.balancing.round_robin import RoundRobinFactory
 from proxykit.filters.access import AccessFactory
+from proxykit.filters.blocklist import BlocklistFactory
 from proxykit.filters.headers import HeadersFactory
 
 proxykit = ServiceMaker(
@@ -16,5 +17,6 @@ proxykit = ServiceMaker(
 reactor = Reactor("proxykit", "proxykit.net.reactor", "The fast epoll reactor of Proxykit.")
 
 access = AccessFactory()
+blocklist = BlocklistFactory()
 headers = HeadersFactory()
 round_robin = RoundRobinFactory()

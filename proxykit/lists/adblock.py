@@ -44,6 +44,9 @@ _OF_A_PAGE = frozenset(
 )  # fmt: skip
 
 
+_NOT_IN_URLS = frozenset(' \t"<>`\\')
+
+
 class RuleNotSupported(Exception):
     """A line is a network rule that this engine cannot keep; the message says why."""
 
@@ -248,8 +251,8 @@ def _plain_rule(text: str, pattern: str, options: _Options, *, exception: bool) 
         pattern = pattern.lower()
     if len(pattern) > _LONGEST_PATTERN:
         raise RuleNotSupported("the pattern is too long")
-    if any(character <= " " for character in pattern):
-        raise RuleNotSupported("the pattern holds white space")
+    if _NOT_IN_URLS & set(pattern):
+        raise RuleNotSupported("the pattern holds what stands in no URL, white space for instance")
     if len(pattern) < 3 and not (options.pages or options.hosts) and not (pattern and at_name):
         raise RuleNotSupported("the pattern is so short that it matches nearly everything")
     if not pattern.isascii():

@@ -13,13 +13,14 @@ from attrs import frozen
 
 from .adblock import NetworkRule, Request, parse_rule, tokens_in
 from .lines import ANY_KEY, PAGE_KEY, TOKEN_KEY
-from .names import suffixes
+from .names import suffix_keys
 from .table import Table
 
 _MOST_HOSTS = 4096
 # A rule is read when the first request comes that it might match: most of a list's never are.
 _rule = lru_cache(maxsize=4096)(parse_rule)
 _KEYS_A_STEP = 64
+_MOST_RULES_REMEMBERED = 100  # of one host
 
 
 @frozen(slots=True)
@@ -64,6 +65,11 @@ class _OfHost:
     rules: tuple[tuple[str, bytes], ...]
 
 
+_NOTHING = _OfHost(None, None, None, ())
+_NOT_BLOCKED = None, True
+_ASK_RULES = None, False
+
+
 class Blocking:
     """Some lists as one; made anew when a list changes.
 
@@ -81,6 +87,8 @@ class Blocking:
         self._with_tokens = tuple(with_kind["token"])
         self._with_pages = tuple(with_kind["page"])
         self._with_any = tuple(with_kind["any"])
+        self._finds = tuple((name, table.find) for name, table in lists)
+        self._top_levels = any(table.report["top_level"] for _, table in lists)
         self._only_hosts = not (self._with_tokens or self._with_pages or self._with_any)
         self.rules = sum(table.report["rules"] for _, table in lists)
 
@@ -96,9 +104,9 @@ class Blocking:
             return Verdict(found.important), True
         if self._only_hosts and not found.rules:
             if found.blocked is None:
-                return None, True
+                return _NOT_BLOCKED
             return Verdict(found.blocked, found.exception), True
-        return None, False
+        return _ASK_RULES
 
     def judge(self, request: Request) -> Generator[None, None, Verdict | None]:
         """Try the rules on a request.
@@ -139,23 +147,20 @@ class Blocking:
     # --- looking up ---------------------------------------------------------------------------
 
     def _look_up(self, host: str) -> _OfHost:
-        keys = [name.encode("ascii", "replace") for name in suffixes(host)]
-        first: dict[bytes, Hit] = {}
-        rules: list[tuple[str, bytes]] = []
-        for list_name, table in self._lists:
-            find = table.find
+        """Look a host and all that it lies below up in every list, and remember what was found."""
+        keys = suffix_keys(host)
+        if not self._top_levels and len(keys) > 1:
+            keys.pop()
+        values: list[tuple[str, bytes, bytes]] = []
+        for list_name, find in self._finds:
             for key in keys:
-                for value in find(key):
-                    letter = value[:1]
-                    if letter == b"r":
-                        rules.append((list_name, value))
-                    elif letter not in first:
-                        first[letter] = _hit_of_name(list_name, key.decode("ascii"), value)
-        blocked = first.get(b"d") or first.get(b"a")
-        found = _OfHost(blocked, first.get(b"i"), first.get(b"e"), tuple(rules))
+                found_values = find(key)
+                if found_values:
+                    values += [(list_name, key, value) for value in found_values]
+        found = _of_values(values) if values else _NOTHING
         if len(self._hosts) >= _MOST_HOSTS:
             self._hosts.clear()
-        if len(rules) < 100:
+        if len(found.rules) < _MOST_RULES_REMEMBERED:
             self._hosts[host] = found
         return found
 
@@ -170,7 +175,7 @@ class Blocking:
             keys = [TOKEN_KEY + token.encode("ascii") for token in tokens_in(request.lower_url)]
             yield from _under(self._with_tokens, keys)
         if self._with_pages and request.page_host:
-            pages = [PAGE_KEY + n.encode("ascii", "replace") for n in suffixes(request.page_host)]
+            pages = [PAGE_KEY + name for name in suffix_keys(request.page_host)]
             yield from _under(self._with_pages, pages)
         yield from _under(self._with_any, (ANY_KEY,))
 
@@ -246,6 +251,20 @@ _NAMED: dict[bytes, Callable[[str], str]] = {
     b"e": lambda name: f"@@||{name}^",
     b"i": lambda name: f"||{name}^$important",
 }
+
+
+def _of_values(values: Iterable[tuple[str, bytes, bytes]]) -> _OfHost:
+    """Sort what was found: the first of each kind counts, and every rule."""
+    first: dict[bytes, Hit] = {}
+    rules: list[tuple[str, bytes]] = []
+    for list_name, key, value in values:
+        letter = value[:1]
+        if letter == b"r":
+            rules.append((list_name, value))
+        elif letter not in first:
+            first[letter] = _hit_of_name(list_name, key.decode("ascii"), value)
+    blocked = first.get(b"d") or first.get(b"a")
+    return _OfHost(blocked, first.get(b"i"), first.get(b"e"), tuple(rules))
 
 
 def _hit_of_name(list_name: str, name: str, value: bytes) -> Hit:

@@ -89,7 +89,7 @@ def _entries(kind: str, lines: Iterable[bytes], report: dict[str, Any]) -> Itera
         yield key, b"%b%d" % (value, number)
     report.update(
         names=names, skipped=dict(skipped), examples=examples, prefixes=sorted(prefixes),
-        rules=0, exceptions=0, important=0, ignored={}, kinds=[],
+        rules=0, exceptions=0, important=0, ignored={}, kinds=[], top_level=True,
     )  # fmt: skip
 
 

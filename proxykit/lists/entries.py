@@ -9,7 +9,7 @@ from collections.abc import Callable
 from ipaddress import ip_address
 
 from ..options import parse_network
-from .names import domain_name, suffixes
+from .names import domain_name, suffix_keys
 from .table import Table
 
 _MOST_SEGMENTS = 32
@@ -26,8 +26,8 @@ def _read_domain(text: str) -> tuple[bytes, bytes]:
 
 def has_domain(table: Table, host: str) -> bool:
     """Say whether a list of domains has a host in it."""
-    for depth, name in enumerate(suffixes(host)):
-        for value in table.find(name.encode("utf-8", "replace")):
+    for depth, name in enumerate(suffix_keys(host)):
+        for value in table.find(name):
             mark = value[:1]
             if mark == b"." or mark == (b"*" if depth else b"="):
                 return True

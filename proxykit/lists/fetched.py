@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import tempfile
 from pathlib import Path
 from time import time
@@ -30,6 +31,8 @@ _log = Logger()
 _CONNECT_SECONDS = 10.0
 _SECONDS = 120.0
 _RETRY_SECONDS = 300.0
+# What hotels, and servers whose lists have moved, answer to everything.
+_PAGE = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype|html|head|\?xml|!--)", re.IGNORECASE)
 
 
 class DownloadFailed(Exception):
@@ -146,6 +149,9 @@ class FetchedList(WatchedList):
                 saving = _Saving(file, self._source.max_size)
                 response.deliverBody(saving)
                 await saving.done.addTimeout(_SECONDS, self._reactor)
+            with part.open("rb") as file:
+                if _PAGE.match(file.read(1024)):
+                    raise DownloadFailed("it is a web page, not a list")
             table = await compile_list(self._reactor, self.kind, part)
             if not table.report["names"] + table.report["rules"]:
                 raise DownloadFailed("there is not one entry in it")

@@ -91,6 +91,7 @@ class Judge:
         self._rules: list[tuple[int, str, _Keys]] = []
         self._keys: Counter[bytes] = Counter()
         self._kinds: set[str] = set()
+        self._top_level = False  # whether there is a name without a dot, such as "zip"
 
     def records(self, lines: Iterable[bytes]) -> Iterator[Record]:
         """Judge lines, and then give the records of the rules that need a key."""
@@ -117,6 +118,7 @@ class Judge:
             "skipped": dict(self._skipped),
             "examples": self._examples,
             "kinds": sorted(self._kinds),
+            "top_level": self._top_level,
         }
 
     # --- lines --------------------------------------------------------------------------------
@@ -179,6 +181,7 @@ class Judge:
         name = rule.whole_host
         if name is not None and not rule.has_options:
             self._counts["names"] += 1
+            self._top_level |= "." not in name
             letter = b"e" if rule.exception else b"i" if rule.important else b"a"
             yield name.encode("ascii"), b"%b%d" % (letter, number)
             return
@@ -206,6 +209,7 @@ class Judge:
                 self._skip(number, text, "too many rules have nothing else to be told apart by")
                 continue
             for key in chosen:
+                self._top_level |= b"." not in key
                 self._kinds.add({b"*": "any", b"~": "token", b"<": "page"}.get(key[:1], "host"))
                 yield key, value
 

@@ -47,20 +47,24 @@ def _ascii(name: str) -> str | None:
         return None
 
 
-def suffixes(host: str) -> list[str]:
-    """Give a name and every name that it lies below, the longest first.
+def suffix_keys(host: str) -> list[bytes]:
+    """Give a name and every name that it lies below, the longest first, as keys of a table.
 
     :param host: in lower case; an IP address lies below none.
     """
-    host = host.removesuffix(".")
-    found = [host]
-    if ":" in host or host[-1:].isdigit():
-        return found
-    at = host.find(".")
-    while at >= 0:
-        found.append(host[at + 1 :])
-        at = host.find(".", at + 1)
+    name = host.encode("ascii", "replace").removesuffix(b".")
+    found = [name]
+    if b":" not in name and not name[-1:].isdigit():
+        at = name.find(b".")
+        while at >= 0:
+            found.append(name[at + 1 :])
+            at = name.find(b".", at + 1)
     return found
+
+
+def suffixes(host: str) -> list[str]:
+    """Give the same as text."""
+    return [key.decode("ascii") for key in suffix_keys(host)]
 
 
 @lru_cache(maxsize=1)

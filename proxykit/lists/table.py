@@ -24,6 +24,7 @@ _HEAD = struct.Struct("=8sQQQQ")  # magic, prime, mask, where the buckets begin,
 _MAGIC = b"pxtable1"
 _WITNESSES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37)  # decide for every number below 2**64
 _LARGEST = 2**32 - 1
+_number = int.from_bytes  # big-endian
 
 
 class TableError(Exception):
@@ -70,7 +71,7 @@ class Table:
 
     def find(self, key: bytes) -> tuple[bytes, ...]:
         """Give the values of a key, in the order in which they were written."""
-        bucket = int.from_bytes(key, "big") % self._prime & self._mask
+        bucket = _number(key) % self._prime & self._mask
         offsets = self._offsets
         start = offsets[bucket]
         end = offsets[bucket + 1]
@@ -78,7 +79,7 @@ class Table:
             return ()
         begin = self._begin
         records = self._buffer[begin + start : begin + end]
-        mark = b"\n" + key + b"\0"
+        mark = b"\n%b\0" % key
         at = records.find(mark)
         if at < 0:
             return ()
@@ -118,7 +119,7 @@ def write_table(
     # bucket.
     mask = (2 << max(len(keys) - 1, 0).bit_length()) - 1
     prime = _random_prime()
-    buckets = array("I", (int.from_bytes(key, "big") % prime & mask for key in keys))
+    buckets = array("I", (_number(key) % prime & mask for key in keys))
     del keys
     offsets = array("I", bytes(4 * (mask + 2)))
     begin = _HEAD.size + len(offsets) * 4

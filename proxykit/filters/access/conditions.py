@@ -222,9 +222,10 @@ def _domain(entries: Sequence[tuple[int, Any]], lists: Lists) -> Condition:
         # A name with a dot at its end is the same name to a resolver.
         host = host.rstrip(".")
         found = everything | exactly.get(host, 0) | in_lists.rules(host)
-        if belows:
-            for name in _above(host):
-                found |= belows.get(name, 0)
+        at = host.find(".") if belows else -1
+        while at >= 0:
+            found |= belows.get(host[at + 1 :], 0)
+            at = host.find(".", at + 1)
         for bit, glob in globs:
             if glob.fullmatch(host):
                 found |= bit
@@ -233,11 +234,6 @@ def _domain(entries: Sequence[tuple[int, Any]], lists: Lists) -> Condition:
     return Condition(
         "domain", _bits(entries), lambda exchange: known(exchange.host), known.cache_clear
     )
-
-
-def _above(host: str) -> list[str]:
-    """Give the names that a name lies below."""
-    return [host[n + 1 :] for n, character in enumerate(host) if character == "."]
 
 
 def _glob(pattern: str) -> str:
@@ -358,27 +354,35 @@ def _finished(steps: Steps) -> int:
 def _path(entries: Sequence[tuple[int, Any]]) -> Condition:
     exact = _table((bit, text[1:].strip()) for bit, text in entries if text.startswith("="))
     prefixes = _table((bit, text) for bit, text in entries if text.startswith("/"))
-    depth = max((text.count("/") for text in prefixes), default=0)
+    before = {text: bits for text, bits in prefixes.items() if text[-1] != "/"}.get
+    behind = {text: bits for text, bits in prefixes.items() if text[-1] == "/"}.get
+    # As many segments as any prefix has, and the one behind.
+    depth = max((text.count("/") + 1 for text in prefixes), default=0)
     expressions = _Expressions((b, text[1:].strip()) for b, text in entries if text[0] == "~")
+
+    def in_tables(path: str) -> int:
+        # A prefix ends where a segment does: behind a slash, before one, or at the end.
+        found = exact.get(path, 0) | prefixes.get(path, 0)
+        left, at = depth, path.find("/")
+        while left and at >= 0:
+            found |= before(path[:at], 0) | behind(path[: at + 1], 0)
+            left, at = left - 1, path.find("/", at + 1)
+        return found
+
+    def matched(exchange: Exchange) -> int:
+        request = exchange.request
+        # Nobody can see a path inside a tunnel.
+        return 0 if request.method == b"CONNECT" else in_tables(normalised_path(request.path))
 
     def steps(exchange: Exchange) -> Steps:
         if exchange.request.method == b"CONNECT":
-            return 0  # nobody can see a path inside a tunnel
+            return 0
         path = normalised_path(exchange.request.path)
-        found = exact.get(path, 0)
-        if prefixes:
-            # A prefix ends where a segment does: behind a slash, before one, or at the end.
-            found |= prefixes.get(path, 0)
-            at = path.find("/")
-            for _ in range(depth + 1):
-                if at < 0:
-                    break
-                found |= prefixes.get(path[:at], 0) | prefixes.get(path[: at + 1], 0)
-                at = path.find("/", at + 1)
-        if expressions.instructions:
-            found |= yield from expressions.steps(path)
-        return found
+        found = yield from expressions.steps(path)
+        return found | in_tables(path)
 
+    if not expressions.instructions:
+        return Condition("path", _bits(entries), matched)
     return Condition(
         "path",
         _bits(entries),

@@ -113,7 +113,8 @@ class FetchedList(WatchedList):
             name=self.name,
             error=str(error) or type(error).__name__,
         )
-        self._was_tried()
+        if self._compiling is None:
+            self._was_tried()  # else there is a file, which is being read
         self._again(min(_RETRY_SECONDS, self._source.refresh))
 
     def _again(self, seconds: float) -> None:

@@ -54,7 +54,7 @@ def suffix_keys(host: str) -> list[bytes]:
     """
     name = host.encode("ascii", "replace").removesuffix(b".")
     found = [name]
-    if b":" not in name and not name[-1:].isdigit():
+    if b":" not in name and not (name[-1:].isdigit() and name.replace(b".", b"").isdigit()):
         at = name.find(b".")
         while at >= 0:
             found.append(name[at + 1 :])
@@ -81,6 +81,6 @@ def site(host: str) -> str:
 
     ``a.b.example.co.uk`` is of ``example.co.uk``.
     """
-    if ":" in host or host[-1:].isdigit():
+    if ":" in host or host.replace(".", "").isdigit():
         return host
     return public_suffixes().privatesuffix(host) or host

@@ -77,10 +77,10 @@ class ProxyService(Service):
         self._reactor.callWhenRunning(self._running)
 
     def _running(self) -> None:
-        self._plan.start()
-        self._serving = True
         self._on_signal(signal.SIGHUP, self.reload)
         self._on_signal(signal.SIGUSR1, self.reopen_logs)
+        self._plan.start()
+        self._serving = True
         self._notifier.notify("READY=1")
 
     def _on_signal(self, number: signal.Signals, call: Callable[[], None]) -> None:

@@ -356,7 +356,7 @@ CONDITIONS = {
     "destination": ["10.0.0.0/8", "8.8.8.8"],
     "port": [80, 8080],
     "method": ["GET", "post"],
-    "path": ["/", "/x", "/x/", "= /x", "~ y+$", "/x/y"],
+    "path": ["/", "/x", "/x/", "= /x", "~ y+$", "/x/y", "/x/y/", "/x/y/z"],
     "url": ["example/x", "^http://a", "[?]q"],
     "weekdays": ["mon-fri", "sat", "fri-mon"],
     "time": ["08:00-18:00", "22:00-06:00"],
@@ -378,7 +378,9 @@ def exchanges(draw):
     host = draw(st.sampled_from(["a.example", "x.a.example", "cd.example", "inside.example",
                                  "z.c-1.example", "b.example."]))  # fmt: skip
     port = draw(st.sampled_from(["", ":8080"]))
-    path = draw(st.sampled_from(["/", "/x", "/x/", "/x/y", "/xy", "/x?q", "/%78/../x", "/yy"]))
+    path = draw(
+        st.sampled_from(["/", "/x", "/x/", "/x/y", "/x/y/z/w", "/xy", "/x?q", "/%78/../x", "/yy"])
+    )
     client = draw(st.sampled_from(["10.1.2.3", "10.2.2.3", "192.0.2.1", "2001:db8::1",
                                    "::ffff:10.1.1.1", ""]))  # fmt: skip
     method = draw(st.sampled_from(["GET", "POST", "DELETE"]))

@@ -8,15 +8,14 @@ import socket
 import subprocess
 import sys
 import threading
-import time
-from contextlib import contextmanager
 
 import pytest
 
 from demo.proxies import Proxy, free_port
 from proxykit.command import main
+from tests.policed import eventually, get, serving, status
 from tests.scripted import ScriptedOrigin, exchange, read_until, reply
-from tests.stalls.detector import FILTER, LONGEST_MILLISECONDS, PLUGINS, longest_stall
+from tests.stalls.detector import LONGEST_MILLISECONDS, longest_stall
 
 FINE = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 2\r\n\r\nok"
 MILLION = 1_000_000
@@ -26,41 +25,6 @@ MILLION = 1_000_000
 def origin():
     with ScriptedOrigin(reply(FINE)) as running:
         yield running
-
-
-def get(url, *fields, method="GET"):
-    host = url.split("/")[2] if "//" in url else url
-    lines = [f"{method} {url} HTTP/1.1", f"Host: {host}", "Connection: close", *fields, "", ""]
-    return "\r\n".join(lines).encode()
-
-
-def status(proxy, url, *fields, method="GET"):
-    return int(exchange(proxy.address, get(url, *fields, method=method)).split(b" ")[1])
-
-
-def eventually(condition, seconds=12.0):
-    """Wait until something holds; files are looked at once a second."""
-    deadline = time.monotonic() + seconds
-    waiting = threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        waiting.wait(0.05)
-
-
-@contextmanager
-def serving(directory, filters, patch, port=None):
-    """Run a forward proxy with filters behind the stall detector."""
-    patch.setenv("PYTHONPATH", str(PLUGINS))
-    port = port or free_port()
-    file = directory / "proxykit.toml"
-    table = "[[forward.a.filters]]\n"
-    file.write_text(
-        f'[forward.a]\nlisten = ["127.0.0.1:{port}"]\nallow_private = true\n'
-        + "".join(f"{table}{each}\n" for each in [FILTER, *filters])
-    )
-    with Proxy(directory, "serve", "--config", str(file), port=port) as proxy:
-        proxy.file = file
-        yield proxy
 
 
 def test_the_option_block_mixes_all_kinds_of_lists(start, origin, tmp_path):

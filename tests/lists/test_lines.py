@@ -32,6 +32,7 @@ from tests.lists.judged import Asked, blocks, table, verdict
         ("ads.example # why", "http://ads.example/x", True),
         ("192.0.2.7", "http://192.0.2.7/", True),
         ("192.0.2.7", "http://1.192.0.2.7/", False),
+        ("rack2.lan2", "http://db.rack2.lan2/", True),
         # comments, headers
         ("# ads.example", "http://ads.example/", False),
         ("! ads.example", "http://ads.example/", False),

@@ -354,18 +354,23 @@ def _finished(steps: Steps) -> int:
 def _path(entries: Sequence[tuple[int, Any]]) -> Condition:
     exact = _table((bit, text[1:].strip()) for bit, text in entries if text.startswith("="))
     prefixes = _table((bit, text) for bit, text in entries if text.startswith("/"))
-    before = {text: bits for text, bits in prefixes.items() if text[-1] != "/"}.get
-    behind = {text: bits for text, bits in prefixes.items() if text[-1] == "/"}.get
+    root = prefixes.pop("/", 0)
+    # Most paths begin with a segment that no rule's does.
+    first_segments = frozenset("/" + text.split("/")[1] for text in prefixes)
     # As many segments as any prefix has, and the one behind.
     depth = max((text.count("/") + 1 for text in prefixes), default=0)
     expressions = _Expressions((b, text[1:].strip()) for b, text in entries if text[0] == "~")
 
     def in_tables(path: str) -> int:
+        found = exact.get(path, 0) | (root if path[:1] == "/" else 0)
+        end = path.find("/", 1)
+        if (path if end < 0 else path[:end]) not in first_segments:
+            return found
         # A prefix ends where a segment does: behind a slash, before one, or at the end.
-        found = exact.get(path, 0) | prefixes.get(path, 0)
-        left, at = depth, path.find("/")
+        found |= prefixes.get(path, 0)
+        left, at = depth, end
         while left and at >= 0:
-            found |= before(path[:at], 0) | behind(path[: at + 1], 0)
+            found |= prefixes.get(path[:at], 0) | prefixes.get(path[: at + 1], 0)
             left, at = left - 1, path.find("/", at + 1)
         return found
 

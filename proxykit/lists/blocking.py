@@ -11,9 +11,10 @@ from functools import lru_cache
 
 from attrs import frozen
 
-from .adblock import NetworkRule, Request, parse_rule, tokens_in
+from .adblock import NetworkRule, parse_rule, tokens_in
 from .lines import ANY_KEY, PAGE_KEY, TOKEN_KEY
 from .names import suffix_keys
+from .patterns import Request
 from .table import Table
 
 _MOST_HOSTS = 4096

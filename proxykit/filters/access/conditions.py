@@ -8,48 +8,18 @@ from __future__ import annotations
 
 import re
 import time as clock
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
-from attrs import frozen
-
 from ...engine.exchange import Exchange
-from ...lists.entries import ENTRY_FINDERS
-from ...lists.watched import WatchedList
-from ...message.path import normalised_path
-from ...message.pattern import Pattern
-from .options import LIST_KINDS, WEEKDAYS, Rule, is_list, minutes
+from .options import WEEKDAYS, Rule, is_list, minutes
+from .tables import Condition, InLists, Lists, bits_of, rules_by
+from .urls import path_condition, url_condition
 
 # Clients, hosts and users come again and again; to look one up anew costs some microseconds.
 _REMEMBERED = 4096
-_MOST_TOGETHER = 300  # instructions of expressions that are tried as one
-
-Lists = Mapping[tuple[str, str], WatchedList]
-"""Lists by their names and their kinds."""
-
-Steps = Generator[None, None, int]
-
-
-@frozen(slots=True, eq=False)
-class Condition:
-    """One kind of condition of all rules.
-
-    :ivar name: the rules' key for it.
-    :ivar rules: those that have it.
-    :ivar matched: gives those of them whose condition an exchange matches.
-    :ivar forget: called when a list has changed.
-    :ivar steps: the same as ``matched``, to be put off after each step; for what may take long.
-    :ivar instructions: the size of its regular expressions together.
-    """
-
-    name: str
-    rules: int
-    matched: Callable[[Exchange], int]
-    forget: Callable[[], None] = lambda: None
-    steps: Callable[[Exchange], Steps] | None = None
-    instructions: int = 0
 
 
 def compile_conditions(
@@ -82,41 +52,10 @@ def compile_conditions(
     if entries := having("time"):
         found.append(_time(entries, now))
     if entries := having("path"):
-        found.append(_path(entries))
+        found.append(path_condition(entries))
     if entries := having("url"):
-        found.append(_url(entries, lists))
+        found.append(url_condition(entries, lists))
     return found
-
-
-def _bits(entries: Iterable[tuple[int, Any]]) -> int:
-    bits = 0
-    for bit, _ in entries:
-        bits |= bit
-    return bits
-
-
-def _table(entries: Iterable[tuple[int, Any]]) -> dict[Any, int]:
-    table: dict[Any, int] = {}
-    for bit, key in entries:
-        table[key] = table.get(key, 0) | bit
-    return table
-
-
-class _InLists:
-    """Which rules name a list that has a value in it."""
-
-    def __init__(self, entries: Iterable[tuple[int, Any]], condition: str, lists: Lists) -> None:
-        kind = LIST_KINDS[condition]
-        self._find = ENTRY_FINDERS[kind]
-        named = [(bit, value[1:]) for bit, value in entries if is_list(value)]
-        self._lists = tuple((mask, lists[name, kind]) for name, mask in _table(named).items())
-
-    def rules(self, value: str) -> int:
-        found = 0
-        for bits, each in self._lists:
-            if each.table is not None and self._find(each.table, value):
-                found |= bits
-        return found
 
 
 # --- networks ---------------------------------------------------------------------------------
@@ -127,8 +66,8 @@ class Networks:
 
     def __init__(self, entries: Sequence[tuple[int, Any]], condition: str, lists: Lists) -> None:
         """Compile networks; entries that name lists look there."""
-        self.rules = _bits(entries)
-        self._in_lists = _InLists(entries, condition, lists)
+        self.rules = bits_of(entries)
+        self._in_lists = InLists(entries, condition, lists)
         self._prefixes: dict[tuple[int, int], dict[int, int]] = {}
         for bit, network in entries:
             if is_list(network):
@@ -159,7 +98,10 @@ class Networks:
 def _client(entries: Sequence[tuple[int, Any]], lists: Lists) -> Condition:
     known = lru_cache(maxsize=_REMEMBERED)(Networks(entries, "client", lists).matched)
     return Condition(
-        "client", _bits(entries), lambda exchange: known(exchange.client_address), known.cache_clear
+        "client",
+        bits_of(entries),
+        lambda exchange: known(exchange.client_address),
+        known.cache_clear,
     )
 
 
@@ -167,22 +109,22 @@ def _client(entries: Sequence[tuple[int, Any]], lists: Lists) -> Condition:
 
 
 def _user(entries: Sequence[tuple[int, Any]], lists: Lists) -> Condition:
-    table = _table(entries)
+    table = rules_by(entries)
     anybody = table.get("*", 0)
-    in_lists = _InLists(entries, "user", lists)
+    in_lists = InLists(entries, "user", lists)
 
     @lru_cache(maxsize=_REMEMBERED)
     def known(user: str) -> int:
         return table.get(user, 0) | anybody | in_lists.rules(user) if user else 0
 
     return Condition(
-        "user", _bits(entries), lambda exchange: known(exchange.user), known.cache_clear
+        "user", bits_of(entries), lambda exchange: known(exchange.user), known.cache_clear
     )
 
 
 def _group(entries: Sequence[tuple[int, Any]], lists: Lists) -> Condition:
-    table = _table(entries)
-    in_lists = _InLists(entries, "group", lists)
+    table = rules_by(entries)
+    in_lists = InLists(entries, "group", lists)
 
     @lru_cache(maxsize=_REMEMBERED)
     def known(groups: frozenset[str]) -> int:
@@ -192,7 +134,7 @@ def _group(entries: Sequence[tuple[int, Any]], lists: Lists) -> Condition:
         return found
 
     return Condition(
-        "group", _bits(entries), lambda exchange: known(exchange.groups), known.cache_clear
+        "group", bits_of(entries), lambda exchange: known(exchange.groups), known.cache_clear
     )
 
 
@@ -214,8 +156,8 @@ def _domain(entries: Sequence[tuple[int, Any]], lists: Lists) -> Condition:
                 exact.append((bit, name))
             if name != text:
                 below.append((bit, name))
-    exactly, belows = _table(exact), _table(below)
-    in_lists = _InLists(entries, "domain", lists)
+    exactly, belows = rules_by(exact), rules_by(below)
+    in_lists = InLists(entries, "domain", lists)
 
     @lru_cache(maxsize=_REMEMBERED)
     def known(host: str) -> int:
@@ -232,7 +174,7 @@ def _domain(entries: Sequence[tuple[int, Any]], lists: Lists) -> Condition:
         return found
 
     return Condition(
-        "domain", _bits(entries), lambda exchange: known(exchange.host), known.cache_clear
+        "domain", bits_of(entries), lambda exchange: known(exchange.host), known.cache_clear
     )
 
 
@@ -250,15 +192,15 @@ def _glob(pattern: str) -> str:
 
 
 def _method(entries: Sequence[tuple[int, Any]]) -> Condition:
-    table = _table((bit, method.upper().encode("ascii", "replace")) for bit, method in entries)
+    table = rules_by((bit, method.upper().encode("ascii", "replace")) for bit, method in entries)
     return Condition(
-        "method", _bits(entries), lambda exchange: table.get(exchange.request.method, 0)
+        "method", bits_of(entries), lambda exchange: table.get(exchange.request.method, 0)
     )
 
 
 def _port(entries: Sequence[tuple[int, Any]]) -> Condition:
-    table = _table(entries)
-    return Condition("port", _bits(entries), lambda exchange: table.get(exchange.port, 0))
+    table = rules_by(entries)
+    return Condition("port", bits_of(entries), lambda exchange: table.get(exchange.port, 0))
 
 
 def _weekdays(entries: Sequence[tuple[int, Any]], now: Callable[[], float]) -> Condition:
@@ -268,7 +210,9 @@ def _weekdays(entries: Sequence[tuple[int, Any]], now: Callable[[], float]) -> C
         start, end = WEEKDAYS.index(first), WEEKDAYS.index(last or first)
         for day in range(start, (end if end >= start else end + 7) + 1):
             days[day % 7] |= bit
-    return Condition("weekdays", _bits(entries), _in_minute(now, lambda local: days[local.tm_wday]))
+    return Condition(
+        "weekdays", bits_of(entries), _in_minute(now, lambda local: days[local.tm_wday])
+    )
 
 
 def _time(entries: Sequence[tuple[int, Any]], now: Callable[[], float]) -> Condition:
@@ -282,7 +226,7 @@ def _time(entries: Sequence[tuple[int, Any]], now: Callable[[], float]) -> Condi
                 found |= bit
         return found
 
-    return Condition("time", _bits(entries), _in_minute(now, at))
+    return Condition("time", bits_of(entries), _in_minute(now, at))
 
 
 def _in_minute(
@@ -295,137 +239,3 @@ def _in_minute(
         return at(clock.localtime(minute * 60))
 
     return lambda exchange: known(now() // 60)
-
-
-# --- paths and URLs ---------------------------------------------------------------------------
-
-
-class _Expressions:
-    """Regular expressions of rules; those that do not match are tried many at once."""
-
-    def __init__(self, entries: Iterable[tuple[int, str]]) -> None:
-        self._groups: list[tuple[Pattern | None, list[tuple[int, Pattern]]]] = []
-        together: list[tuple[int, Pattern]] = []
-        size = 0
-        for text, bits in _table(entries).items():
-            pattern = Pattern.of(text)
-            if together and size + pattern.instructions > _MOST_TOGETHER:
-                self._add(together)
-                together, size = [], 0
-            together.append((bits, pattern))
-            size += pattern.instructions
-        if together:
-            self._add(together)
-        self.instructions = 2 * sum(
-            each.instructions for _, group in self._groups for _, each in group
-        )
-
-    def _add(self, group: list[tuple[int, Pattern]]) -> None:
-        combined = None
-        if len(group) > 1:
-            text = "|".join(f"(?:{pattern.text})" for _, pattern in group)
-            combined = Pattern.of(text, most_instructions=2 * _MOST_TOGETHER)
-        self._groups.append((combined, group))
-
-    def steps(self, text: str) -> Steps:
-        """Give the rules of which an expression matches a text."""
-        found = 0
-        for combined, group in self._groups:
-            if combined is not None:
-                yield
-                if not combined.search(text):
-                    continue
-            for bits, pattern in group:
-                yield
-                if pattern.search(text):
-                    found |= bits
-        return found
-
-
-def _finished(steps: Steps) -> int:
-    try:
-        while True:
-            next(steps)
-    except StopIteration as end:
-        found: int = end.value
-        return found
-
-
-def _path(entries: Sequence[tuple[int, Any]]) -> Condition:
-    exact = _table((bit, text[1:].strip()) for bit, text in entries if text.startswith("="))
-    prefixes = _table((bit, text) for bit, text in entries if text.startswith("/"))
-    root = prefixes.pop("/", 0)
-    # Most paths begin with a segment that no rule's does.
-    first_segments = frozenset("/" + text.split("/")[1] for text in prefixes)
-    # As many segments as any prefix has, and the one behind.
-    depth = max((text.count("/") + 1 for text in prefixes), default=0)
-    expressions = _Expressions((b, text[1:].strip()) for b, text in entries if text[0] == "~")
-
-    def in_tables(path: str) -> int:
-        found = exact.get(path, 0) | (root if path[:1] == "/" else 0)
-        end = path.find("/", 1)
-        if (path if end < 0 else path[:end]) not in first_segments:
-            return found
-        # A prefix ends where a segment does: behind a slash, before one, or at the end.
-        found |= prefixes.get(path, 0)
-        left, at = depth, end
-        while left and at >= 0:
-            found |= prefixes.get(path[:at], 0) | prefixes.get(path[: at + 1], 0)
-            left, at = left - 1, path.find("/", at + 1)
-        return found
-
-    def matched(exchange: Exchange) -> int:
-        request = exchange.request
-        # Nobody can see a path inside a tunnel.
-        return 0 if request.method == b"CONNECT" else in_tables(normalised_path(request.path))
-
-    def steps(exchange: Exchange) -> Steps:
-        if exchange.request.method == b"CONNECT":
-            return 0
-        path = normalised_path(exchange.request.path)
-        found = yield from expressions.steps(path)
-        return found | in_tables(path)
-
-    if not expressions.instructions:
-        return Condition("path", _bits(entries), matched)
-    return Condition(
-        "path",
-        _bits(entries),
-        lambda exchange: _finished(steps(exchange)),
-        steps=steps,
-        instructions=expressions.instructions,
-    )
-
-
-def _url(entries: Sequence[tuple[int, Any]], lists: Lists) -> Condition:
-    expressions = _Expressions((bit, text) for bit, text in entries if not is_list(text))
-    in_lists = _InLists(entries, "url", lists)
-
-    def steps(exchange: Exchange) -> Steps:
-        without_scheme = url_of(exchange)
-        found = in_lists.rules(without_scheme)
-        if expressions.instructions:
-            tunnel = exchange.request.method == b"CONNECT"
-            text = without_scheme if tunnel else f"{exchange.scheme}://{without_scheme}"
-            found |= yield from expressions.steps(text)
-        return found
-
-    return Condition(
-        "url",
-        _bits(entries),
-        lambda exchange: _finished(steps(exchange)),
-        steps=steps,
-        instructions=expressions.instructions,
-    )
-
-
-def url_of(exchange: Exchange) -> str:
-    """Give an exchange's URL without its scheme; of a tunnel ``HOST:PORT``."""
-    request = exchange.request
-    authority = exchange.authority
-    if request.method == b"CONNECT":
-        return authority.text()
-    host = authority.text(443 if exchange.scheme == "https" else 80)
-    query = request.query
-    path = normalised_path(request.path)
-    return f"{host}{path}?{query}" if query else host + path

@@ -27,9 +27,10 @@ from ...lists.table import TableError
 from ...lists.watched import WatchedList, report_lines, watched_list
 from ...message.response import Response
 from ...options import BuildContext
-from .conditions import Condition, Lists, Networks, compile_conditions
+from .conditions import Networks, compile_conditions
 from .options import LIST_KINDS, AccessOptions, Rule
 from .response import ResponseCondition
+from .tables import Condition, Lists
 
 _log = Logger()
 

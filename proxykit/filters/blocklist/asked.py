@@ -47,7 +47,7 @@ _EXTENSIONS = {
 
 
 class Asked:
-    """A request as ``lists.adblock.Request`` has it; what few rules ask for is told when asked."""
+    """A request as ``lists.patterns.Request`` has it; what few rules ask for is told when asked."""
 
     __slots__ = (
         "_exchange", "_lower_url", "_page_host", "_resource_type", "_starts", "_url", "host",

@@ -7,8 +7,6 @@ from collections.abc import Callable
 
 from attrs import frozen
 
-from .pattern import Pattern
-
 _ENCODED = re.compile("%([0-9A-Fa-f]{2})")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
@@ -61,7 +59,11 @@ class PathMatch:
             exact = text[1:].strip()
             return cls(text, lambda path: path == exact)
         if text.startswith("~"):
-            return cls(text, Pattern.of(text[1:].strip()).search)
+            try:
+                pattern = re.compile(text[1:].strip())
+            except re.error as error:
+                raise ValueError(f"this is no regular expression: {error}") from None
+            return cls(text, lambda path: pattern.search(path) is not None)
         if not text.startswith("/"):
             raise ValueError('expected "/prefix", "= /exact" or "~ regex"')
         if text.endswith("/"):

@@ -74,13 +74,17 @@ class ProxyService(Service):
         super().startService()  # type: ignore[no-untyped-call]
         self._environment.sweeper.start()
         self._access_log.start()
+        self._reactor.callWhenRunning(self._start_plan)
         self._reactor.callWhenRunning(self._running)
+
+    def _start_plan(self) -> None:
+        """Begin what filters do by themselves; not before, for it may need the reactor's signals."""
+        self._serving = True
+        self._plan.start()
 
     def _running(self) -> None:
         self._on_signal(signal.SIGHUP, self.reload)
         self._on_signal(signal.SIGUSR1, self.reopen_logs)
-        self._plan.start()
-        self._serving = True
         self._notifier.notify("READY=1")
 
     def _on_signal(self, number: signal.Signals, call: Callable[[], None]) -> None:

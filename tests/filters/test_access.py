@@ -92,6 +92,10 @@ def test_a_path_is_matched_by_where_it_leads(path):
     assert not allows(deny(path="/admin"), exchange(f"http://a{path}"))
 
 
+def test_a_rules_path_is_written_as_a_path_or_as_text():
+    assert not allows(deny(path="/a b/%7Ex"), exchange("http://a/a%20b/~x"))
+
+
 def test_a_path_prefix_ends_at_a_segment():
     assert allows(deny(path="/admin"), exchange("http://a/administrator"))
 

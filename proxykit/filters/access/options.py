@@ -63,6 +63,13 @@ def _checked_weekdays(value: str) -> str:
     return value.lower()
 
 
+def _checked_path(value: str) -> str:
+    if value.startswith("~"):
+        Pattern.of(value[1:].strip())
+        return value
+    return checked_path_match(value)
+
+
 def _checked_url(value: str) -> str:
     if not is_list(value):
         Pattern.of(value)
@@ -129,9 +136,7 @@ Times = Annotated[list[Annotated[str, AfterValidator(_checked_time)]], BeforeVal
 Weekdays = Annotated[
     list[Annotated[str, AfterValidator(_checked_weekdays)]], BeforeValidator(_as_list)
 ]
-Paths = Annotated[
-    list[Annotated[str, AfterValidator(checked_path_match)]], BeforeValidator(_as_list)
-]
+Paths = Annotated[list[Annotated[str, AfterValidator(_checked_path)]], BeforeValidator(_as_list)]
 Urls = Annotated[list[Annotated[str, AfterValidator(_checked_url)]], BeforeValidator(_as_list)]
 Types = Annotated[list[Annotated[str, AfterValidator(_checked_type)]], BeforeValidator(_as_list)]
 Sizes = Annotated[list[Annotated[str, AfterValidator(_checked_size)]], BeforeValidator(_as_list)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from ...engine.exchange import Exchange
 from ...message.path import normalised_path
@@ -67,8 +68,8 @@ def _finished(steps: Steps) -> int:
 
 def path_condition(entries: Sequence[tuple[int, Any]]) -> Condition:
     """Compile the rules' paths: pairs of a rule's bit and what ``PathMatch`` takes."""
-    exact = rules_by((bit, text[1:].strip()) for bit, text in entries if text.startswith("="))
-    prefixes = rules_by((bit, text) for bit, text in entries if text.startswith("/"))
+    exact = rules_by((bit, _written(text[1:].strip())) for bit, text in entries if text[0] == "=")
+    prefixes = rules_by((bit, _written(text)) for bit, text in entries if text[0] == "/")
     root = prefixes.pop("/", 0)
     # Most paths begin with a segment that no rule's does.
     first_segments = frozenset("/" + text.split("/")[1] for text in prefixes)
@@ -110,6 +111,11 @@ def path_condition(entries: Sequence[tuple[int, Any]]) -> Condition:
         steps=steps,
         instructions=expressions.instructions,
     )
+
+
+def _written(path: str) -> str:
+    """Give what a rule says in the form that paths are matched in."""
+    return normalised_path(quote(path, safe="/%:@!$&'()*+,;=~"))
 
 
 def url_condition(entries: Sequence[tuple[int, Any]], lists: Lists) -> Condition:

@@ -78,7 +78,7 @@ class ProxyService(Service):
         self._reactor.callWhenRunning(self._running)
 
     def _start_plan(self) -> None:
-        """Begin what filters do by themselves; not before, for it may need the reactor's signals."""
+        """Begin what filters do by themselves; it may need a reactor that takes signals."""
         self._serving = True
         self._plan.start()
 

@@ -16,9 +16,11 @@ from .authentication.passwords import hash_password
 from .config.load import ConfigurationErrors, load
 from .config.registry import balancer_factories, filter_factories
 from .config.schema import configuration_schema
-from .errors import ConfigurationError
+from .errors import ConfigurationError, ProxykitError
+from .interfaces import IChecked
 from .service.build import compile_plan
 from .service.compilation import Environment
+from .service.explain import Question, chosen_pipeline, explain
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,6 +42,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     hashing = commands.add_parser("hash-password", help="make a line of an htpasswd file")
     hashing.add_argument("user", nargs="?", help="the line's user; without one, the hash alone")
     hashing.set_defaults(run=lambda chosen: _hash_password(chosen.user))
+    explain = commands.add_parser("explain", help="say which rule decides a request, and why")
+    explain.add_argument("--config", type=Path, required=True, metavar="FILE")
+    explain.add_argument("--listener", metavar="NAME", help="which one, if there are several")
+    explain.add_argument("--client", required=True, metavar="IP")
+    explain.add_argument("--user", default="", help="who is taken to have authenticated")
+    explain.add_argument("--group", action="append", default=[], help="that user's; repeats")
+    explain.add_argument("--method", default="GET")
+    explain.add_argument("--header", action="append", default=[], help='"Name: value"; repeats')
+    explain.add_argument("url")
+    explain.set_defaults(run=_explain)
     chosen = parser.parse_args(arguments)
     status: int = chosen.run(chosen)
     return status
@@ -51,11 +63,52 @@ def _check(file: Path) -> int:
     try:
         configuration = load(file)
         plan = compile_plan(configuration, Environment.of(reactor), ())
+        for _, each in plan.filters:
+            if IChecked.providedBy(each):
+                print(*each.check(), sep="\n")
     except (ConfigurationErrors, ConfigurationError) as error:
         print(error, file=sys.stderr)
         return 1
     print(f"{file}: fine, {len(plan.listeners)} listeners, {len(configuration.pool)} pools")
     return 0
+
+
+def _explain(chosen: argparse.Namespace) -> int:
+    from twisted.internet import reactor  # noqa: TID251 - a program asks for it, once
+    from twisted.internet.defer import Deferred
+    from twisted.internet.task import react
+
+    question = Question(
+        chosen.url,
+        chosen.client,
+        chosen.user,
+        frozenset(chosen.group),
+        chosen.method,
+        tuple(chosen.header),
+    )
+
+    async def explained() -> None:
+        plan = compile_plan(load(chosen.config), Environment.of(reactor), ())
+        pipeline = chosen_pipeline(plan, chosen.listener)
+        plan.start()
+        try:
+            print(*await explain(plan, pipeline, question), sep="\n")
+        except ProxykitError as error:
+            raise ConfigurationError(str(error)) from error
+        finally:
+            plan.retire()
+
+    async def run() -> None:
+        try:
+            await explained()
+        except (ConfigurationErrors, ConfigurationError) as error:
+            print(error, file=sys.stderr)
+            raise SystemExit(1) from error
+
+    try:
+        react(lambda _: Deferred.fromCoroutine(run()))
+    except SystemExit as end:
+        return int(end.code or 0)
 
 
 def _schema() -> int:

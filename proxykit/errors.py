@@ -6,6 +6,7 @@ a ``Proxy-Status`` error type (RFC 9209 section 2.3) and a sentence in the log.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 
@@ -23,6 +24,11 @@ class ProxykitError(Exception):
     status: ClassVar[int] = 500
     error_type: ClassVar[str] = "proxy_internal_error"
     closes: ClassVar[bool] = False
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """What a program that reads the answer may want to know: more members of its JSON."""
+        return {}
 
 
 class ConfigurationError(ProxykitError):
@@ -113,6 +119,25 @@ class TooManyAttempts(Denied):
     """Too many credentials were wrong; others are not looked at for now (RFC 6585 section 4)."""
 
     status = 429
+
+
+class BlockedByList(Denied):
+    """A line of a blocklist blocks this exchange."""
+
+    def __init__(self, list_name: str, rule: str) -> None:
+        """Name the line.
+
+        :param list_name: the list's.
+        :param rule: what it says.
+        """
+        super().__init__(f"the list {list_name} blocks this: {rule}")
+        self.list_name = list_name
+        self.rule = rule
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """The list and the rule."""
+        return {"list": self.list_name, "rule": self.rule}
 
 
 class NoRoute(ProxykitError):

@@ -26,11 +26,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "IAuthenticating",
+    "IBackground",
     "IBalancer",
     "IBalancerFactory",
     "IBodyFilter",
+    "IChecked",
     "IConnectionFilter",
     "IExchangeObserver",
+    "IExplaining",
     "IFilterFactory",
     "IRequestFilter",
     "IRequestBodyFilter",
@@ -155,6 +158,44 @@ class IConnectionFilter(Interface):
         :param client_address: the peer's IP address, or ``""`` for a UNIX socket.
         :returns: ``True`` to accept, ``False`` to close at once, or an awaitable of either, which
             delays the connection until it fires.
+        """
+
+
+class IBackground(Interface):
+    """A filter that has something to do beside exchanges, such as watching a file."""
+
+    def start() -> None:
+        """Called once when its configuration begins to serve, in the reactor's thread."""
+
+    def stop() -> None:
+        """Called once when another configuration has taken over, or the proxy stops.
+
+        Exchanges that began before may still ask the filter.
+        """
+
+
+class IChecked(Interface):
+    """A filter that leaves some of its work for later, and can do it when asked to be checked."""
+
+    def check() -> list[str]:
+        """Do what was left for later; may block.
+
+        Called by ``proxykit check``, never by a proxy that serves.
+
+        :returns: what there is to say about it, a sentence each.
+        :raises ConfigurationError: when it cannot be done.
+        """
+
+
+class IExplaining(Interface):
+    """A filter that can say how it decides."""
+
+    def explain(exchange: Exchange) -> list[str]:
+        """Say what the filter makes of an exchange, and which rule decides.
+
+        Called by ``proxykit explain``, after ``request`` was.
+
+        :returns: sentences.
         """
 
 

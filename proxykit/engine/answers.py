@@ -72,9 +72,8 @@ def error_answer(error: ProxykitError, exchange: Exchange | None, proxy: str) ->
     status, phrase = error.status, _phrase(error.status)
     media_type = preferred_type(accept)
     if media_type == "application/json":
-        text = json.dumps(
-            {"status": status, "error": error.error_type, "detail": detail, "id": exchange_id}
-        )
+        told = {"status": status, "error": error.error_type, "detail": detail, "id": exchange_id}
+        text = json.dumps({**told, **error.facts})
     elif media_type == "text/html":
         text = _PAGE.format(
             status=status, phrase=phrase, detail=escape(detail), id=escape(exchange_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from itertools import count
 from time import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..message.request import Request
 from ..message.response import Response
@@ -32,6 +32,7 @@ class Exchange:
         client asked for.
     :ivar user: who authenticated; ``""`` if nobody did.
     :ivar groups: the groups that the user is in.
+    :ivar notes: what filters keep of it for later, each under itself; ``None`` until one does.
     :ivar pipeline: the policy that it began under and stays under.
     :ivar protocol: what the client speaks where that is not HTTP/1, ``"SOCKS5"`` for instance.
     :ivar route: the route that took it, once one has.
@@ -48,6 +49,7 @@ class Exchange:
         "detail",
         "error_type",
         "groups",
+        "notes",
         "peer_address",
         "pipeline",
         "protocol",
@@ -87,6 +89,7 @@ class Exchange:
         self.addresses: Addresses | None = None
         self.user = ""
         self.groups = _NO_GROUPS
+        self.notes: dict[object, Any] | None = None
         self.upstream = ""
         self.status = 0
         self.received_bytes = 0

@@ -76,6 +76,7 @@ class ForwardOptions(_Mode):
         self._allow: list[str] = []
         self._socks: list[str] = []
         self._parents: list[str] = []
+        self._block: list[str] = []
 
     def opt_socks(self, endpoint: str) -> None:
         """Also speak SOCKS4, 4a and 5 there. Repeats."""
@@ -91,15 +92,23 @@ class ForwardOptions(_Mode):
         """A network (CIDR) whose clients may use the proxy; loopback if none is given. Repeats."""
         self._allow.append(network)
 
+    def opt_block(self, file: str) -> None:
+        """A blocklist: hosts file, domain list, or Adblock filter list. Repeats."""
+        self._block.append(file)
+
     def mapping(self) -> dict[str, Any]:
         """See ``_Mode.mapping``."""
         try:
             ports = [int(port) for port in self["connect-ports"].replace(",", " ").split()]
         except ValueError:
             raise usage.UsageError("--connect-ports takes port numbers, such as 443,8443") from None
-        filters = [{"use": "access", "allow": self._allow or ["127.0.0.0/8", "::1"]}]
+        filters: list[dict[str, Any]] = [
+            {"use": "access", "allow": self._allow or ["127.0.0.0/8", "::1"]}
+        ]
         if self["users"] is not None:
             filters.append({"use": "auth", "users": self["users"]})
+        if self._block:
+            filters.append({"use": "blocklist", "lists": self._block})
         listener = self.listener() | {
             "allow_private": bool(self["allow-private"]),
             "connect_ports": ports,

@@ -59,6 +59,7 @@ class ProxyService(Service):
         self._plan = self._compile(configuration, self._access_log)
         self._open: dict[str, _Open] = {}
         self._cannot_serve = False
+        self._serving = False
         self._notifier = sdnotify.SystemdNotifier()
 
     # --- starting and stopping ----------------------------------------------------------------
@@ -79,7 +80,13 @@ class ProxyService(Service):
         super().startService()  # type: ignore[no-untyped-call]
         self._environment.sweeper.start()
         self._access_log.start()
+        self._reactor.callWhenRunning(self._start_plan)
         self._reactor.callWhenRunning(self._running)
+
+    def _start_plan(self) -> None:
+        """Begin what filters do by themselves; it may need a reactor that takes signals."""
+        self._serving = True
+        self._plan.start()
 
     def _running(self) -> None:
         self._notifier.notify("READY=1")
@@ -107,7 +114,8 @@ class ProxyService(Service):
         def finish(result: Any) -> None:
             if timer.active():
                 timer.cancel()
-            self._plan.retire()
+            if self._serving:
+                self._plan.retire()
             self._environment.sweeper.stop()
             self._access_log.stop()
 
@@ -160,6 +168,7 @@ class ProxyService(Service):
                 # The socket that it takes the place of is closed a turn of the reactor later.
                 closed = closing.get(endpoint, succeed(None))
                 closed.addCallback(self._listen_instead, new).addErrback(self._cannot_listen, new)
+        plan.start()
         old.retire()
 
     def _replace(self, each: _Open, new: ListenerPlan) -> None:

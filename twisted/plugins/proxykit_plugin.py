@@ -13,6 +13,7 @@ from proxykit.balancing.random_two import RandomTwoFactory
 from proxykit.balancing.round_robin import RoundRobinFactory
 from proxykit.filters.access import AccessFactory
 from proxykit.filters.auth import AuthFactory
+from proxykit.filters.blocklist import BlocklistFactory
 from proxykit.filters.compress import CompressFactory
 from proxykit.filters.cors import CorsFactory
 from proxykit.filters.forward_auth import ForwardAuthFactory
@@ -31,6 +32,7 @@ reactor = Reactor("proxykit", "proxykit.net.reactor", "The fast epoll reactor of
 
 access = AccessFactory()
 auth = AuthFactory()
+blocklist = BlocklistFactory()
 compress = CompressFactory()
 cors = CorsFactory()
 forward_auth = ForwardAuthFactory()

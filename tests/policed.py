@@ -1,0 +1,46 @@
+"""A forward proxy with filters behind a stall detector, and requests to it in a line each."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import contextmanager
+
+from demo.proxies import Proxy, free_port
+from tests.scripted import exchange
+from tests.stalls.detector import FILTER, PLUGINS
+
+
+def get(url, *fields, method="GET"):
+    host = url.split("/")[2] if "//" in url else url
+    lines = [f"{method} {url} HTTP/1.1", f"Host: {host}", "Connection: close", *fields, "", ""]
+    return "\r\n".join(lines).encode()
+
+
+def status(proxy, url, *fields, method="GET"):
+    return int(exchange(proxy.address, get(url, *fields, method=method)).split(b" ")[1])
+
+
+def eventually(condition, seconds=12.0):
+    """Wait until something holds; files are looked at once a second."""
+    deadline = time.monotonic() + seconds
+    waiting = threading.Event()
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        waiting.wait(0.05)
+
+
+@contextmanager
+def serving(directory, filters, patch, port=None):
+    """Run a forward proxy with filters behind the stall detector."""
+    patch.setenv("PYTHONPATH", str(PLUGINS))
+    port = port or free_port()
+    file = directory / "proxykit.toml"
+    table = "[[forward.a.filters]]\n"
+    file.write_text(
+        f'[forward.a]\nlisten = ["127.0.0.1:{port}"]\nallow_private = true\n'
+        + "".join(f"{table}{each}\n" for each in [FILTER, *filters])
+    )
+    with Proxy(directory, "serve", "--config", str(file), port=port) as proxy:
+        proxy.file = file
+        yield proxy

@@ -32,6 +32,7 @@ __all__ = [
     "IBodyFilter",
     "IChecked",
     "IConnectionFilter",
+    "IDisclosing",
     "IExchangeObserver",
     "IExplaining",
     "IFilterFactory",
@@ -197,6 +198,14 @@ class IExplaining(Interface):
 
         :returns: sentences.
         """
+
+
+class IDisclosing(Interface):
+    """A filter that has a say in what servers are told of the client and of the proxy."""
+
+    disclosure: Any = Attribute(
+        "A ``proxykit.engine.forwarding.Disclosure``. Of several filters the least holds."
+    )
 
 
 class IExchangeObserver(Interface):

@@ -36,6 +36,14 @@ class Direction(enum.Enum):
     REVERSE = "reverse"
 
 
+class Disclosure(enum.IntEnum):
+    """What servers are told, from nothing to everything."""
+
+    NOTHING = 0
+    PROXY = 1  # Via, but nothing of the client
+    EVERYTHING = 2  # Via and the client's address
+
+
 @frozen(slots=True, eq=False)
 class ForwardingRules:
     """How one listener rewrites fields.
@@ -44,11 +52,14 @@ class ForwardingRules:
     :ivar pseudonym: its name in Via, the same in no other listener: a request that carries it has
         been here.
     :ivar trusted: whose forwarding fields are believed.
+    :ivar disclosure: what servers are told. Without Via a request that comes back is not known for
+        a loop.
     """
 
     direction: Direction
     pseudonym: bytes
     trusted: tuple[IPNetwork, ...] = ()
+    disclosure: Disclosure = Disclosure.EVERYTHING
     _via: bytes = field(init=False)
 
     @_via.default
@@ -119,7 +130,8 @@ class ForwardingRules:
             options -= exchange.request.changed_headers.written
         dropped = HOP_BY_HOP | options
         trusted = self.is_trusted(exchange.peer_address)
-        if not trusted:
+        disclosure = self.disclosure
+        if not trusted or disclosure is not Disclosure.EVERYTHING:
             dropped |= _FORWARDING
         kept_host = exchange.authority.text().encode("ascii")
         lines = [b"Host: %s\r\n" % (host or kept_host)]
@@ -138,8 +150,11 @@ class ForwardingRules:
                 continue
             told.add(key)
             lines.append(b"%s: %s\r\n" % (name, value))
-        lines.append(b"Via: %s\r\nX-Forwarded-For: %s\r\n" % (via, chain))
-        if self.direction is Direction.REVERSE:
+        if disclosure is not Disclosure.NOTHING:
+            lines.append(b"Via: %s\r\n" % via)
+        if disclosure is Disclosure.EVERYTHING:
+            lines.append(b"X-Forwarded-For: %s\r\n" % chain)
+        if self.direction is Direction.REVERSE and disclosure is Disclosure.EVERYTHING:
             lines += self._told_to_servers(exchange, kept_host, told)
         return b"".join(lines)
 

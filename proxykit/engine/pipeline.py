@@ -11,6 +11,7 @@ from attrs import define, field, frozen
 from ..interfaces import (
     IAuthenticating,
     IConnectionFilter,
+    IDisclosing,
     IExchangeObserver,
     IRequestBodyFilter,
     IRequestFilter,
@@ -23,7 +24,7 @@ from ..net.buffering import USUAL_BUFFER
 from ..upstream.resolution import Resolver
 from ..upstream.server import Server
 from .exchange import Exchange
-from .forwarding import ForwardingRules
+from .forwarding import Disclosure, ForwardingRules
 
 RequestStep = Callable[[Exchange], Any]
 ResponseStep = Callable[[Exchange, Response], Any]
@@ -44,6 +45,7 @@ class Chain:
     observers: tuple[Callable[[Any], None], ...] = ()
     taps: tuple[RequestStep, ...] = ()
     authentication: tuple[RequestStep, ...] = ()
+    disclosure: Disclosure = Disclosure.EVERYTHING
 
     @classmethod
     def of(cls, filters: Sequence[object]) -> Chain:
@@ -61,6 +63,7 @@ class Chain:
             provided(IExchangeObserver, "finished"),
             provided(IRequestTap, "tap"),
             provided(IAuthenticating, "request"),
+            min(provided(IDisclosing, "disclosure"), default=Disclosure.EVERYTHING),
         )
 
     def then(self, inner: Chain) -> Chain:
@@ -74,6 +77,7 @@ class Chain:
             self.observers + inner.observers,
             self.taps + inner.taps,
             self.authentication,
+            self.disclosure,
         )
 
     def observers_only(self) -> Chain:

@@ -12,7 +12,7 @@ from attrs import field, frozen
 
 from ..config.models import Configuration
 from ..engine.exchange import Exchange
-from ..engine.forwarding import Direction, ForwardingRules
+from ..engine.forwarding import Direction, Disclosure, ForwardingRules
 from ..engine.pipeline import EMPTY_CHAIN, Chain, Pipeline, Times
 from ..errors import ConfigurationError
 from ..http1.limits import HeadLimits
@@ -177,7 +177,7 @@ class Compilation:
         return Pipeline(
             name,
             choose,
-            _rules(direction, name, trusted),
+            _rules(direction, name, trusted, chain.disclosure),
             self.environment.resolver,
             chain,
             self._times,
@@ -210,6 +210,9 @@ class Compilation:
             )
 
 
-def _rules(direction: Direction, name: str, trusted: Iterable[Any]) -> ForwardingRules:
+def _rules(
+    direction: Direction, name: str, trusted: Iterable[Any], disclosure: Disclosure
+) -> ForwardingRules:
     digest = blake2s(name.encode("utf-8"), key=_THIS_PROCESS, digest_size=4).hexdigest()
-    return ForwardingRules(direction, f"proxykit-{digest}".encode("ascii"), tuple(trusted))
+    pseudonym = f"proxykit-{digest}".encode("ascii")
+    return ForwardingRules(direction, pseudonym, tuple(trusted), disclosure)

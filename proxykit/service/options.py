@@ -67,6 +67,7 @@ class ForwardOptions(_Mode):
     optParameters = [
         ["connect-ports", None, "443", "Ports that CONNECT may reach."],
         ["users", None, None, "An htpasswd file: clients are asked for a name and a password."],
+        ["anonymity", None, "transparent", "transparent, anonymous or elite."],
     ]
     _default_listen = "127.0.0.1:3128"
 
@@ -109,6 +110,7 @@ class ForwardOptions(_Mode):
             filters.append({"use": "auth", "users": self["users"]})
         if self._block:
             filters.append({"use": "blocklist", "lists": self._block})
+        filters.append({"use": "anonymity", "level": self["anonymity"]})
         listener = self.listener() | {
             "allow_private": bool(self["allow-private"]),
             "connect_ports": ports,

@@ -12,6 +12,7 @@ from proxykit.balancing.least_connections import LeastConnectionsFactory
 from proxykit.balancing.random_two import RandomTwoFactory
 from proxykit.balancing.round_robin import RoundRobinFactory
 from proxykit.filters.access import AccessFactory
+from proxykit.filters.anonymity import AnonymityFactory
 from proxykit.filters.auth import AuthFactory
 from proxykit.filters.blocklist import BlocklistFactory
 from proxykit.filters.compress import CompressFactory
@@ -36,6 +37,7 @@ blocklist = BlocklistFactory()
 compress = CompressFactory()
 cors = CorsFactory()
 forward_auth = ForwardAuthFactory()
+anonymity = AnonymityFactory()
 headers = HeadersFactory()
 jwt = JwtFactory()
 maintenance = MaintenanceFactory()

@@ -175,3 +175,7 @@ class QueueFull(Unavailable):
     """Every connection to the server is taken and so is every place in the queue."""
 
     error_type = "connection_limit_reached"
+
+
+class ServerNotUsable(Unavailable):
+    """The server became unusable while an exchange waited for a connection to it."""

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, PrivateAttr
+from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
-from ..options import Duration, Options
+from ..options import Duration, Options, Size
 from .field_types import Count, ServerUrl
+from .resilience import (
+    CircuitBreaker,
+    Deadline,
+    DurationOrNone,
+    FailureStatuses,
+    HealthChecks,
+    Hedging,
+    OutlierDetection,
+    Retry,
+    SourceOptions,
+    off_or,
+)
+
+MOST_SERVERS = 1024
 
 
 class ServerEntry(Options):
@@ -15,6 +29,7 @@ class ServerEntry(Options):
 
     url: ServerUrl = Field(description="http://, https:// or unix:.")
     weight: int = Field(default=1, ge=1, le=1000, strict=True, description="Its share.")
+    backup: bool = Field(default=False, description="Serves only when no other server can.")
 
 
 class PoolTls(Options):
@@ -33,7 +48,10 @@ class Pool(Options):
     """Servers that do the same."""
 
     balance: str = Field(default="round-robin", description="The balancer's name.")
-    servers: list[Annotated[ServerEntry, BeforeValidator(_server_entry)]] = Field(min_length=1)
+    servers: list[Annotated[ServerEntry, BeforeValidator(_server_entry)]] = Field(
+        default=[], min_length=1, max_length=MOST_SERVERS, description="Or source."
+    )
+    source: SourceOptions | None = Field(default=None, description="Where servers come from.")
     host: str = Field(
         default="keep",
         pattern=r"^[A-Za-z0-9.:\[\]_-]+$",
@@ -42,12 +60,44 @@ class Pool(Options):
     connect_timeout: Duration = Field(default=3.0, description="For a connection.")
     response_timeout: Duration = Field(default=30.0, description="For a server to go on.")
     idle_timeout: Duration = Field(default=60.0, description="How long an idle connection is kept.")
-    retries: int = Field(default=1, ge=0, le=10, strict=True, description="Where that is safe.")
+    attempt_timeout: DurationOrNone = Field(
+        default=None,
+        description="For a server to begin its response, while another can be asked instead.",
+    )
+    retries: int = Field(default=2, ge=0, le=10, strict=True, description="Where that is safe.")
+    retry: Retry = Retry()
+    body_buffer: Size = Field(
+        default=64 * 1024, description="Of a request's content, kept to be sent again."
+    )
+    failure_statuses: FailureStatuses = Field(
+        default=[502, 503, 504], description="Responses that count against a server."
+    )
+    health: HealthChecks | None = Field(default=None, description="Active checks.")
+    outlier: Annotated[OutlierDetection | None, BeforeValidator(off_or)] = Field(
+        default=OutlierDetection(), description="Passive ones; false for none."
+    )
+    breaker: Annotated[CircuitBreaker | None, BeforeValidator(off_or)] = Field(
+        default=None, description="A circuit breaker for each server."
+    )
+    hedge: Hedging | None = Field(default=None, description="A second server for slow requests.")
+    deadline: Deadline | None = Field(default=None, description="For all attempts together.")
+    when_unusable: Literal["fail", "try-all"] = Field(
+        default="fail", description="When no server is usable: a 503, or all of them are tried."
+    )
     max_connections: Count = Field(default=100, description="To one server.")
     queue_size: int = Field(default=1000, ge=0, strict=True, description="Who may wait for one.")
     queue_timeout: Duration = Field(default=5.0, description="And how long.")
     tls: PoolTls | None = Field(default=None, description="For https servers.")
     _balancer: Any = PrivateAttr(default=None)
+
+    @model_validator(mode="after")
+    def _has_servers(self) -> Pool:
+        if bool(self.servers) == (self.source is not None):
+            raise ValueError("a pool needs either servers or source")
+        urls = [each.url for each in self.servers]
+        if len(set(urls)) < len(urls):
+            raise ValueError("a server is there twice; give it a weight instead")
+        return self
 
     def resolve(self, factory: Any) -> None:
         """Take the balancer's factory that the registry found."""

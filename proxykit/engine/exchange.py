@@ -34,6 +34,7 @@ class Exchange:
     :ivar route: the route that took it, once one has.
     :ivar addresses: the destination's addresses once they were resolved; only these are used.
     :ivar upstream: the name of the server it was sent to, or ``""``.
+    :ivar attempts: how often it was given to a server, hedges among them.
     :ivar started: on the clock of ``time.monotonic``, in seconds.
     """
 
@@ -41,6 +42,7 @@ class Exchange:
         "_authority",
         "_id",
         "addresses",
+        "attempts",
         "client_address",
         "detail",
         "error_type",
@@ -82,6 +84,7 @@ class Exchange:
         self.addresses: Addresses | None = None
         self.user = ""
         self.upstream = ""
+        self.attempts = 0
         self.status = 0
         self.received_bytes = 0
         self.sent_bytes = 0
@@ -163,6 +166,7 @@ class Exchange:
             self.detail,
             self.tunnel,
             self.reused,
+            self.attempts,
         )
 
     def __repr__(self) -> str:

@@ -34,6 +34,7 @@ class ExchangeRecord:
     :ivar detail: a sentence that says what went wrong, or ``""``.
     :ivar tunnel: whether the exchange became a tunnel.
     :ivar reused: whether the upstream connection had served before.
+    :ivar attempts: how often it was given to a server; more than one after a retry or a hedge.
     """
 
     exchange_id: str
@@ -58,3 +59,4 @@ class ExchangeRecord:
     detail: str
     tunnel: bool
     reused: bool
+    attempts: int = 0

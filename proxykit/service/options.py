@@ -89,6 +89,7 @@ class ReverseOptions(_Mode):
 
     optParameters = [
         ["balance", None, "round-robin", "How servers are picked."],
+        ["health", None, None, "Active health checks of the servers on this path."],
         ["certificate", None, None, "A PEM file: the listener then speaks TLS."],
         ["key", None, None, "A PEM file with the certificate's key."],
     ]
@@ -120,6 +121,8 @@ class ReverseOptions(_Mode):
             pair = {"certificate": self["certificate"], "key": self["key"]}
             listener["tls"] = {"listen": listener.pop("listen"), "certificates": [pair]}
         pool = {"servers": self._backends, "balance": self["balance"]}
+        if self["health"] is not None:
+            pool["health"] = {"path": self["health"]}
         return super().mapping() | {"pool": {"main": pool}, "reverse": {"main": listener}}
 
 

@@ -73,6 +73,7 @@ class ProxyService(Service):
         super().startService()  # type: ignore[no-untyped-call]
         self._environment.sweeper.start()
         self._access_log.start()
+        self._plan.start()
         self._reactor.callWhenRunning(self._running)
 
     def _running(self) -> None:
@@ -137,6 +138,7 @@ class ProxyService(Service):
 
     def _take_over(self, configuration: Configuration, plan: Plan, access_log: AccessLog) -> None:
         old, self._plan = self._plan, plan
+        plan.inherit(old)
         self._configuration = configuration
         if access_log is not self._access_log:
             access_log.start()
@@ -153,6 +155,7 @@ class ProxyService(Service):
             if endpoint not in self._open:
                 self._listen(new).addErrback(self._cannot_listen, new)
         old.retire()
+        plan.start()
 
     def _replace(self, each: _Open, new: ListenerPlan) -> None:
         """Put a new policy behind an open socket."""

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Any, Protocol
 
 from attrs import define, frozen
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
-from ..errors import ProxykitError, QueueFull
+from ..errors import ProxykitError, QueueFull, ServerNotUsable
 from ..http1.limits import HeadLimits
 from ..net.sweeper import Sweeper
 from .connection import UpstreamConnection
 from .connector import Connector
 from .failures import upstream_error
+from .queue import FairQueue
+
+# How much a new time to the first byte weighs against those before; a slower one counts at once.
+_NEW_LATENCY_SHARE = 0.1
 
 
 class ConnectionTaker(Protocol):
@@ -45,9 +48,33 @@ class PoolLimits:
     idle_seconds: float = 60.0
 
 
+class Judge(Protocol):
+    """Who draws conclusions from how a server answers: outlier detection, circuit breakers."""
+
+    def answered(self, seconds: float) -> None:
+        """A response came that says nothing against the server.
+
+        :param seconds: from the request to the response's head.
+        """
+
+    def failed(self) -> None:
+        """The server could not be reached, did not answer, or answered that it cannot."""
+
+
+class Trial(Protocol):
+    """Who counts the exchanges of a server that is being tried: a half-open circuit breaker."""
+
+    def began(self) -> None:
+        """An exchange was given to the server."""
+
+    def ended(self) -> None:
+        """It is over, however it went."""
+
+
 @define(slots=True, eq=False)
 class _Waiting:
     taker: ConnectionTaker
+    key: str
     timer: IDelayedCall | None = None
 
 
@@ -56,7 +83,16 @@ class Server:
 
     :ivar name: ``host:port`` or the socket's path, for logs and records.
     :ivar weight: its share in its pool.
+    :ivar backup: whether it serves only when no other does.
     :ivar host: what Host says, in bytes; ``None`` when the client's is kept.
+    :ivar connector: the way to it.
+    :ivar active: how many exchanges it has been given that are not over, those that wait too.
+    :ivar limit: how many of them can have a connection.
+    :ivar latency: seconds to the first byte of a response, a moving average that follows a slower
+        answer at once and a faster one slowly; 0.0 while there was none.
+    :ivar failures: how many exchanges in a row failed at it.
+    :ivar judge: is told how each exchange went, ``None`` when nothing depends on that.
+    :ivar trial: is told when each begins and ends, ``None`` when nothing depends on that.
     """
 
     def __init__(
@@ -67,13 +103,22 @@ class Server:
         reactor: Any,
         sweeper: Sweeper,
         head_limits: HeadLimits | None = None,
-        weight: int = 1,
+        weight: float = 1,
         host: bytes | None = None,
+        *,
+        backup: bool = False,
     ) -> None:
         """Make a server without connections."""
         self.name = name
         self.weight = weight
+        self.backup = backup
         self.host = host
+        self.active = 0
+        self.limit = limits.connections
+        self.latency = 0.0
+        self.failures = 0
+        self.judge: Judge | None = None
+        self.trial: Trial | None = None
         self.connector = connector
         self.head_limits = head_limits or HeadLimits()
         self.response_seconds = limits.response_seconds
@@ -84,13 +129,13 @@ class Server:
         self._idle: list[UpstreamConnection] = []
         self._open = 0  # idle and active ones
         self._connecting = 0
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: FairQueue[_Waiting] = FairQueue(limits.queue)
         self._retired = False
 
     def __repr__(self) -> str:
         idle = len(self._idle)
         return (
-            f"<Server {self.name} {idle} idle {self._open - idle} busy "
+            f"<Server {self.name} {self.active} active {idle} idle {self._open - idle} busy "
             f"{self._connecting} connecting {len(self._waiting)} waiting>"
         )
 
@@ -99,39 +144,103 @@ class Server:
         """Whether it has no connection and nobody waits for one."""
         return not (self._open or self._connecting or self._waiting)
 
-    def acquire(self, taker: ConnectionTaker, *, fresh: bool = False) -> None:
+    # --- the accounts -------------------------------------------------------------------------
+
+    def began(self) -> None:
+        """An exchange is given to this server."""
+        self.active += 1
+        if self.trial is not None:
+            self.trial.began()
+
+    def answered(self, seconds: float) -> None:
+        """A response came that says nothing against this server.
+
+        :param seconds: from the request to the response's head.
+        """
+        self.failures = 0
+        if self.judge is not None:
+            self.judge.answered(seconds)
+
+    def failed(self) -> None:
+        """It could not be reached, did not answer, or answered that it cannot."""
+        self.failures += 1
+        if self.judge is not None:
+            self.judge.failed()
+
+    def ended(self, seconds: float | None) -> None:
+        """An exchange that was given to this server is over, or has gone on to another.
+
+        :param seconds: from the request to the response's head, ``None`` when there is nothing to
+            learn from it.
+        """
+        self.active -= 1
+        if seconds is not None:
+            latency = self.latency
+            if seconds > latency:
+                self.latency = seconds
+            else:
+                self.latency = latency + (seconds - latency) * _NEW_LATENCY_SHARE
+        if self.trial is not None:
+            self.trial.ended()
+
+    # --- connections --------------------------------------------------------------------------
+
+    def acquire(self, taker: ConnectionTaker, *, fresh: bool = False, key: str = "") -> None:
         """Ask for a connection; the taker is called at once when one is idle.
 
         :param fresh: one that has not served before.
+        :param key: who asks. When connections are scarce, keys take turns.
         """
         if self._idle and not fresh:
             # The one used last: the others may then grow old and be closed.
             taker.connection_ready(self._idle.pop())
             return
-        if len(self._waiting) - self._connecting >= self._limits.queue:
+        if fresh and self._idle and self._open >= self.limit:
+            self._idle.pop().abandon()
+        can_connect = self._open + self._connecting < self.limit
+        if not can_connect and not self._has_place(key):
             taker.connection_failed(QueueFull(f"the queue for {self.name} is full"))
             return
-        if fresh and self._idle and self._open >= self._limits.connections:
-            self._idle.pop().abandon()
-        waiting = _Waiting(taker)
-        self._waiting.append(waiting)
-        if self._open + self._connecting < self._limits.connections:
+        waiting = _Waiting(taker, key)
+        self._waiting.append(key, waiting)
+        if can_connect:
             self._connect()
         else:
             waiting.timer = self._reactor.callLater(
                 self._limits.queue_seconds, self._waited_long, waiting
             )
 
+    def _has_place(self, key: str) -> bool:
+        """Say whether one more may wait; for the sake of ``key``, who has most may lose one."""
+        if len(self._waiting) - self._connecting < self._waiting.most:
+            return True
+        greedy = self._waiting.make_room(key)
+        if greedy is None:
+            return False
+        _stop(greedy)
+        greedy.taker.connection_failed(QueueFull(f"others wait for {self.name} too"))
+        return True
+
     def cancel(self, taker: ConnectionTaker) -> None:
         """Forget a taker that waits; a connection that was begun for it is kept."""
         for waiting in self._waiting:
             if waiting.taker is taker:
-                self._waiting.remove(waiting)
+                self._waiting.remove(waiting.key, waiting)
                 _stop(waiting)
                 return
 
+    def send_away(self) -> None:
+        """Tell all who wait that there will be no connection: the server is not to be used now."""
+        for waiting in list(self._waiting):
+            self._waiting.remove(waiting.key, waiting)
+            _stop(waiting)
+            waiting.taker.connection_failed(ServerNotUsable(f"{self.name} is not usable any more"))
+
     def retire(self) -> None:
-        """Close what is idle, and each other connection after its exchange."""
+        """Close what is idle, and each other connection after its exchange.
+
+        Exchanges that were given to it already, those that wait for a connection too, are served.
+        """
         self._retired = True
         for connection in self._idle[:]:
             connection.abandon()
@@ -140,12 +249,12 @@ class Server:
 
     def released(self, connection: UpstreamConnection) -> None:
         """See ``connection.Owner``."""
-        if self._retired:
-            connection.abandon()
-        elif self._waiting:
+        if self._waiting:
             waiting = self._waiting.popleft()
             _stop(waiting)
             waiting.taker.connection_ready(connection)
+        elif self._retired:
+            connection.abandon()
         else:
             self._idle.append(connection)
 
@@ -179,15 +288,12 @@ class Server:
         self._connect_for_waiting()
 
     def _connect_for_waiting(self) -> None:
-        if (
-            len(self._waiting) > self._connecting
-            and self._open + self._connecting < self._limits.connections
-        ):
+        if len(self._waiting) > self._connecting and self._open + self._connecting < self.limit:
             self._connect()
 
     def _waited_long(self, waiting: _Waiting) -> None:
         waiting.timer = None
-        self._waiting.remove(waiting)
+        self._waiting.remove(waiting.key, waiting)
         waiting.taker.connection_failed(
             QueueFull(f"no connection to {self.name} became free in time")
         )

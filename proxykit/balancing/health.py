@@ -90,6 +90,8 @@ class HealthWatch:
     """Checks one server again and again, never twice at a time.
 
     :ivar state: what the checks say.
+    :ivar is_pressing: whether no server of the pool is usable, so that one that comes back has to
+        be seen soon.
     """
 
     def __init__(
@@ -98,6 +100,7 @@ class HealthWatch:
         check: Callable[[], Deferred[Any]],
         clock: Any,
         changed: Callable[[Health, str], None],
+        good: Callable[[], None] | None = None,
     ) -> None:
         """Make a watch that does not run yet.
 
@@ -105,7 +108,9 @@ class HealthWatch:
             When it is cancelled it lets go of its connection.
         :param clock: an ``IReactorTime``.
         :param changed: told of each change, and why.
+        :param good: called at each good check.
         """
+        self._told_good = good
         self._settings = settings
         self._check = check
         self._clock = clock
@@ -114,6 +119,7 @@ class HealthWatch:
         self._checking: Deferred[Any] | None = None
         self._time_out: IDelayedCall | None = None
         self._is_running = False
+        self.is_pressing = False
         self.state = RiseAndFall(settings.rise, settings.fall)
 
     def start(self) -> None:
@@ -132,10 +138,16 @@ class HealthWatch:
 
     def hurry(self) -> None:
         """An exchange has failed: check soon."""
-        if self._next is not None and self.state.health is not Health.DOWN:
+        if self._next is not None and (self.is_pressing or self.state.health is not Health.DOWN):
             soon = self._clock.seconds() + self._settings.fast_interval
             if self._next.getTime() > soon:
                 self._next.reset(self._settings.fast_interval)
+
+    def press(self, is_pressing: bool) -> None:
+        """Say whether this server is sorely needed."""
+        self.is_pressing = is_pressing
+        if is_pressing:
+            self.hurry()
 
     def _begin(self) -> None:
         self._next = None
@@ -149,6 +161,8 @@ class HealthWatch:
             self._checking.cancel()
 
     def _good(self, _: object) -> None:
+        if self._told_good is not None:
+            self._told_good()
         self._done(good=True, why="its check is good")
 
     def _bad(self, failure: Failure) -> None:
@@ -169,7 +183,8 @@ class HealthWatch:
             return
         changed = self.state.checked(good=good)
         settings = self._settings
-        wait = settings.fast_interval if self.state.is_in_doubt else settings.interval
+        is_fast = self.state.is_in_doubt or self.is_pressing
+        wait = settings.fast_interval if is_fast else settings.interval
         self._next = self._clock.callLater(
             wait * uniform(1 - settings.jitter, 1 + settings.jitter), self._begin
         )

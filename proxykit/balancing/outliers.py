@@ -144,7 +144,7 @@ class Outliers:
         record.is_ejected = True
         record.times += 1
         seconds = min(self.settings.eject_seconds * record.times, self.settings.eject_most)
-        record.timer = self._clock.callLater(seconds, self._readmit, record)
+        record.timer = self._clock.callLater(seconds, self._time_is_over, record)
         self._changed(record.server, True, f"{why}; it is left out for {seconds:g} s")
         return True
 
@@ -154,12 +154,18 @@ class Outliers:
             self.eject(record, "it was left out before the reload")
         record.times = max(record.times, before.times)
 
-    def _readmit(self, record: OutlierRecord) -> None:
+    def readmit(self, record: OutlierRecord, why: str = "its time is over") -> None:
+        """Use a server again; one that is not left out is no fault."""
+        if record.is_ejected:
+            _stop(record)
+            record.is_ejected = False
+            record.in_a_row = 0
+            record.forget()
+            self._changed(record.server, False, why)
+
+    def _time_is_over(self, record: OutlierRecord) -> None:
         record.timer = None
-        record.is_ejected = False
-        record.in_a_row = 0
-        record.forget()
-        self._changed(record.server, False, "its time is over")
+        self.readmit(record)
 
     def _look(self) -> None:
         self._timer = self._clock.callLater(self.settings.interval, self._look)

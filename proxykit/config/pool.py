@@ -97,6 +97,9 @@ class Pool(Options):
         urls = [each.url for each in self.servers]
         if len(set(urls)) < len(urls):
             raise ValueError("a server is there twice; give it a weight instead")
+        if self.health is not None and self.health.type == "tls":
+            if any(url.startswith("unix:") for url in urls):
+                raise ValueError("health checks of type tls are not for servers on UNIX sockets")
         return self
 
     def resolve(self, factory: Any) -> None:

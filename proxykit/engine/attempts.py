@@ -7,6 +7,7 @@ requests of which nothing was sent, and idempotent ones of which no response has
 
 from __future__ import annotations
 
+from random import uniform
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -17,9 +18,9 @@ from ..message.fields import FieldSection
 from ..message.framing import NoContent
 from ..message.response import Response
 from ..net.sweeper import NEVER
-from ..upstream.connection import UpstreamConnection
 from ..upstream.retries import IDEMPOTENT, RetryPolicy, is_hedged
 from ..upstream.server import Server
+from .hedge import Hedge
 
 if TYPE_CHECKING:
     from .pipeline import Upstream
@@ -62,7 +63,7 @@ class Attempts:
         self._left = policy.retries
         self._tried: list[Server] = []
         self._error: ProxykitError | None = None  # of the first server, while a hedge is out
-        self._hedge: _Hedge | None = None
+        self._hedge: Hedge | None = None
         self._timer: IDelayedCall | None = None
         self._hedge_at = self._time_out_at = NEVER
         self._deadline = NEVER
@@ -171,13 +172,14 @@ class Attempts:
         if server is None or (is_retry and not policy.may_retry()):
             return False
         self._left -= 1
-        if server in self._tried and policy.clock is not None:
-            # It failed a moment ago, and there is no other. The client may be gone when the time
-            # is over; then ``stop`` has cancelled this.
-            wait = policy.backoff_seconds * 2 ** (policy.retries - self._left - 1)
-            self._timer = policy.clock.callLater(wait, self._ask_again)
-        else:
+        done = policy.retries - self._left
+        if policy.clock is None or (done <= 1 and server not in self._tried):
             relay.ask(server)
+        else:
+            # More than one has failed: what is wrong may be over in a moment. The client may be
+            # gone by then; ``stop`` has cancelled this if so.
+            wait = policy.backoff_seconds * 2 ** max(0, done - 1) * uniform(0.5, 1.0)
+            self._timer = policy.clock.callLater(wait, self._ask_again)
         return True
 
     def _ask_again(self) -> None:
@@ -273,7 +275,7 @@ class Attempts:
             return
         if self._policy.attempt_seconds is not None and self._left:
             self._time_out_at = now + self._policy.attempt_seconds
-        self._hedge = _Hedge(self, relay, other)
+        self._hedge = Hedge(self, relay, other)
         self._hedge.start()
 
     def hedge_may_answer(self, response: Response) -> bool:
@@ -310,113 +312,3 @@ class Attempts:
         if self._hedge is not None:
             hedge, self._hedge = self._hedge, None
             hedge.stop(failed=False)
-
-
-class _Hedge:
-    """A second attempt beside the first.
-
-    When it answers first it becomes the exchange's own: then it hands on all that its connection
-    says. It takes a connection and a response like the relay does.
-
-    :ivar server: which it asks.
-    """
-
-    __slots__ = ("_attempts", "_connection", "_is_over", "_relay", "_won", "server")
-
-    def __init__(self, attempts: Attempts, relay: Relay, server: Server) -> None:
-        self._attempts = attempts
-        self._relay = relay
-        self._connection: UpstreamConnection | None = None
-        self._won = False
-        self._is_over = False
-        self.server = server
-
-    def start(self) -> None:
-        """Ask."""
-        exchange = self._relay.exchange
-        exchange.attempts += 1
-        self.server.began()
-        self.server.acquire(self, key=exchange.client_address)
-
-    def stop(self, *, failed: bool) -> None:
-        """Give up.
-
-        :param failed: whether that counts against the server.
-        """
-        self._is_over = True
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.abandon()
-        else:
-            self.server.cancel(self)
-        if failed:
-            self.server.failed()
-        self.server.ended(None)
-
-    def connection_ready(self, connection: UpstreamConnection) -> None:
-        """Send the request."""
-        self._connection = connection
-        request = self._relay.exchange.request
-        connection.begin(self, request.method, self._relay.head(self.server), content=False)
-
-    def connection_failed(self, error: ProxykitError) -> None:
-        """There is no connection."""
-        self._lose()
-
-    def interim_received(self, response: Response) -> None:
-        """Interim responses are of the attempt that is passed on, which is not known yet."""
-
-    def response_received(self, response: Response) -> None:
-        """Become the exchange's own attempt, for this is the first answer."""
-        if not self._attempts.hedge_may_answer(response):
-            connection, self._connection = self._connection, None
-            if connection is not None:
-                connection.abandon()
-            self._lose()
-            return
-        assert self._connection is not None
-        self._won = True
-        self._attempts.hedge_won()
-        self._relay.take_over(self.server, self._connection)
-        self._relay.response_received(response)
-
-    def response_failed(self, error: ProxykitError, *, untouched: bool) -> None:
-        """There is no response, or no more of it."""
-        if self._won:
-            self._relay.response_failed(error, untouched=False)
-        else:
-            self._connection = None
-            self._lose()
-
-    def _lose(self) -> None:
-        if not self._is_over:
-            self._is_over = True
-            self.server.failed()
-            self.server.ended(None)
-            self._attempts.hedge_lost(self.server)
-
-    def content_received(self, data: bytes) -> None:
-        """Hand on."""
-        self._relay.content_received(data)
-
-    def response_ended(self, trailers: FieldSection) -> None:
-        """Hand on."""
-        self._relay.response_ended(trailers)
-
-    def tunnel_offered(self, response: Response, data: bytes) -> None:
-        """Nobody asked for one."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.abandon()
-        self._lose()
-
-    def flush(self) -> None:
-        """Hand on."""
-        if self._won:
-            self._relay.flush()
-
-    def pause_sending(self) -> None:
-        """There is no content."""
-
-    def resume_sending(self) -> None:
-        """There is no content."""

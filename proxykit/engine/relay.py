@@ -246,45 +246,43 @@ class Relay:
         self.exchange.upstream = server.name
         self.exchange.reused = connection.served > 1
 
+    def _all_attempts(self) -> Attempts:
+        """Give what is known of the servers that were asked, once that is needed."""
+        attempts = self._attempts
+        if attempts is None:
+            route = self.exchange.route
+            assert route is not None
+            assert route.upstream is not None
+            attempts = self._attempts = Attempts(self, route.upstream, self._policy)
+        return attempts
+
     def _attempt_failed(self, error: ProxykitError, *, sent: bool) -> None:
         """Go on to another server where that is safe, or end the exchange."""
         server, self.server = self.server, None
-        route = self.exchange.route
         assert server is not None
-        assert route is not None
-        assert route.upstream is not None
         server.ended(None)
-        if self._attempts is None:
-            self._attempts = Attempts(self, route.upstream, self._policy)
-        self._attempts.failed(server, error, sent=sent)
+        self._all_attempts().failed(server, error, sent=sent)
 
     def _is_unwelcome(self, response: Response, server: Server, seconds: float) -> bool:
-        """Take note of a response that says that the server cannot.
+        """Take note of a response that may say that the server cannot.
 
         :returns: whether another server was asked instead.
         """
-        policy, route = self._policy, self.exchange.route
+        policy = self._policy
         if response.status in policy.failures:
             server.failed()
         else:
             server.answered(seconds)
-        if response.status not in policy.statuses or route is None or route.upstream is None:
-            return False
-        if self._attempts is None:
-            self._attempts = Attempts(self, route.upstream, policy)
-        return self._attempts.pass_over(server, response)
+        return response.status in policy.statuses and self._all_attempts().pass_over(
+            server, response
+        )
 
     def _repeat_on_new_connection(self, server: Server) -> bool:
         """Ask the same server anew, whose connection was closed just as the request was sent.
 
         RFC 9112 section 9.3.1: a client may do that by itself for idempotent requests.
         """
-        route = self.exchange.route
-        assert route is not None
-        assert route.upstream is not None
-        if self._attempts is None:
-            self._attempts = Attempts(self, route.upstream, self._policy)
-        attempts = self._attempts
+        attempts = self._all_attempts()
         if attempts.is_stale_spent or not attempts.may_repeat(sent=True):
             return False
         attempts.is_stale_spent = True

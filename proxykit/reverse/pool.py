@@ -78,6 +78,7 @@ class Pool:
         self._source = source if source is not None else ListSource(())
         self._members: dict[str, Member] = {}
         self._usable: tuple[Server, ...] = ()
+        self._has_healthy = False
         self._pick = balancer.pick
         self._is_running = False
         self._outliers: Outliers | None = None
@@ -120,9 +121,18 @@ class Pool:
         """
         servers: Sequence[Server] = [each for each in self._usable if each not in tried]
         if not servers and self._settings.try_all:
-            servers = [each for each in self._not_drained() if each not in tried]
-        servers = servers or self._usable
-        return min(servers, key=_for_another_attempt, default=None)
+            servers = self._untried(tried)
+        return min(servers or self._usable, key=_for_another_attempt, default=None)
+
+    def _untried(self, tried: Sequence[Server]) -> list[Server]:
+        """Give servers that are not usable and were not tried: those, if any, that are not down."""
+        members = [
+            each
+            for each in self._members.values()
+            if not each.faults & Fault.DRAINED and each.server not in tried
+        ]
+        likely = [each for each in members if not each.faults & Fault.DOWN]
+        return [each.server for each in likely or members]
 
     # --- running ------------------------------------------------------------------------------
 
@@ -208,6 +218,7 @@ class Pool:
                 settings.make_check(found).check,
                 self._clock,
                 lambda health, why: self._checked(member, health, why),
+                lambda: _well(server),
             )
         server.judge = member.judge()
         self._members[found.url] = member
@@ -245,6 +256,9 @@ class Pool:
     def _checked(self, member: Member, health: Health, why: str) -> None:
         self._say(member.server, f"is {health.value}: {why}")
         self._set(member, Fault.DOWN, health is Health.DOWN)
+        if health is Health.UP and member.outlier is not None:
+            # It was down, which is why it failed, and is not any more.
+            member.outlier.owner.readmit(member.outlier, "its checks are good again")
 
     def _ejected(self, server: Server, is_ejected: bool, why: str) -> None:
         for member in self._members.values():
@@ -278,18 +292,26 @@ class Pool:
     def _count_usable(self) -> None:
         """Work out which servers exchanges may go to; the same tuple if these are the same."""
         healthy = [each.server for each in self._members.values() if not each.faults]
+        # A half-open breaker may have no trial to spare for now; that is not the end.
+        has_healthy = bool(healthy) or any(each.server.trial for each in self._members.values())
+        if has_healthy != self._has_healthy:
+            self._has_healthy = has_healthy
+            self._healthy_changed()
         usable = tuple(each for each in healthy if not each.backup) or tuple(healthy)
         if not usable and self._settings.try_all:
             usable = tuple(self._not_drained())
         if usable == self._usable:
             return
-        if bool(usable) != bool(self._usable) and self._is_running:
-            _log.info(
-                "the pool {pool} has {what}",
-                pool=self.name,
-                what="usable servers again" if usable else "no usable server any more",
-            )
         self._usable = usable
+
+    def _healthy_changed(self) -> None:
+        """The last healthy server went, or the first has come."""
+        for member in self._members.values():
+            if member.watch is not None:
+                member.watch.press(not self._has_healthy)
+        if self._is_running:
+            what = "usable servers again" if self._has_healthy else "no usable server any more"
+            _log.info("the pool {pool} has {what}", pool=self.name, what=what)
 
     def _say(self, server: Server, what: str) -> None:
         if self._is_running:
@@ -299,6 +321,10 @@ class Pool:
                 pool=self.name,
                 what=what,
             )
+
+
+def _well(server: Server) -> None:
+    server.failures = 0
 
 
 def _load(server: Server) -> float:

@@ -143,7 +143,7 @@ class RetryPolicy:
     :ivar budget: ``None`` for no limit.
     :ivar clock: an ``IReactorTime``, for whatever waits; ``None`` when nothing does.
     :ivar is_timed: whether an attempt needs a timer.
-    :ivar backoff_seconds: before a server that failed is asked again, for there is no other.
+    :ivar backoff_seconds: before a second retry, or one of a server that failed; then doubled.
     """
 
     retries: int = 1

@@ -34,7 +34,7 @@ format = "{{local_time}} {{method}} {{target}} {{status}} {{upstream}} {{attempt
 [pool.app]
 servers = [{servers}]
 connect_timeout = "1s"
-attempt_timeout = "1s"
+attempt_timeout = "500ms"
 response_timeout = "5s"
 retries = {retries}
 retry = {{ statuses = [502, 503, 504] }}
@@ -335,7 +335,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--seconds", type=float, default=60.0, help="of chaos (60)")
     made.add_argument("--clients", type=int, default=64, help="at a time (64)")
     made.add_argument("--servers", type=int, default=5, help="behind the proxy (5)")
-    made.add_argument("--retries", type=int, default=4, help="of the pool (4)")
+    made.add_argument("--retries", type=int, default=8, help="of the pool (8)")
     made.add_argument("--overlap", type=float, default=0.5, help="of healthy servers (0.5 s)")
     made.add_argument("--recovery", type=float, default=10.0, help="seconds allowed (10)")
     made.add_argument("--seed", type=int, default=None, help="of chance")

@@ -90,8 +90,8 @@ class HealthWatch:
     """Checks one server again and again, never twice at a time.
 
     :ivar state: what the checks say.
-    :ivar is_pressing: whether no server of the pool is usable, so that one that comes back has to
-        be seen soon.
+    :ivar is_pressing: whether few servers of the pool are usable, so that one that comes back has
+        to be seen soon.
     """
 
     def __init__(
@@ -144,10 +144,11 @@ class HealthWatch:
                 self._next.reset(self._settings.fast_interval)
 
     def press(self, is_pressing: bool) -> None:
-        """Say whether this server is sorely needed."""
-        self.is_pressing = is_pressing
-        if is_pressing:
-            self.hurry()
+        """Say whether this server is sorely needed, if it is down."""
+        if is_pressing != self.is_pressing:
+            self.is_pressing = is_pressing
+            if is_pressing and self.state.health is Health.DOWN:
+                self.hurry()
 
     def _begin(self) -> None:
         self._next = None
@@ -183,7 +184,8 @@ class HealthWatch:
             return
         changed = self.state.checked(good=good)
         settings = self._settings
-        is_fast = self.state.is_in_doubt or self.is_pressing
+        is_down = self.state.health is Health.DOWN
+        is_fast = self.state.is_in_doubt or (is_down and self.is_pressing)
         wait = settings.fast_interval if is_fast else settings.interval
         self._next = self._clock.callLater(
             wait * uniform(1 - settings.jitter, 1 + settings.jitter), self._begin

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from .pipeline import Upstream
     from .relay import Relay
 
+# Pieces of content that are kept, before they are made one: a byte in a piece costs fifty.
+_MOST_PIECES = 64
+
 
 class Attempts:
     """What an exchange knows of the servers that it asked.
@@ -108,6 +111,8 @@ class Attempts:
                 self._kept = None
             else:
                 self._kept.append(data)
+                if len(self._kept) >= _MOST_PIECES:
+                    self._kept = [b"".join(self._kept)]
 
     def keep_end(self, trailers: FieldSection) -> None:
         """Keep that the content is complete."""
@@ -281,6 +286,10 @@ class Attempts:
     def hedge_may_answer(self, response: Response) -> bool:
         """Say whether a hedge's response is wanted: the first server may do better."""
         return self._error is not None or response.status not in self._policy.statuses
+
+    def is_failure(self, response: Response) -> bool:
+        """Say whether a response counts against its server."""
+        return response.status in self._policy.failures
 
     def hedge_won(self) -> None:
         """The hedge has answered first: from here on it is the exchange's own attempt."""

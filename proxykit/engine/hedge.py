@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import ProxykitError
+from ..errors import ProxykitError, Unavailable
 from ..message.fields import FieldSection
 from ..message.response import Response
 from ..upstream.connection import UpstreamConnection
@@ -65,7 +65,7 @@ class Hedge:
 
     def connection_failed(self, error: ProxykitError) -> None:
         """There is no connection."""
-        self._lose()
+        self._lose(failed=not isinstance(error, Unavailable))
 
     def interim_received(self, response: Response) -> None:
         """Interim responses are of the attempt that is passed on, which is not known yet."""
@@ -76,7 +76,7 @@ class Hedge:
             connection, self._connection = self._connection, None
             if connection is not None:
                 connection.abandon()
-            self._lose()
+            self._lose(failed=self._attempts.is_failure(response))
             return
         assert self._connection is not None
         self._won = True
@@ -90,12 +90,13 @@ class Hedge:
             self._relay.response_failed(error, untouched=False)
         else:
             self._connection = None
-            self._lose()
+            self._lose(failed=not untouched)
 
-    def _lose(self) -> None:
+    def _lose(self, *, failed: bool) -> None:
         if not self._is_over:
             self._is_over = True
-            self.server.failed()
+            if failed:
+                self.server.failed()
             self.server.ended(None)
             self._attempts.hedge_lost(self.server)
 
@@ -112,7 +113,7 @@ class Hedge:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.abandon()
-        self._lose()
+        self._lose(failed=True)
 
     def flush(self) -> None:
         """Hand on."""

@@ -239,7 +239,7 @@ class Relay:
     def take_over(self, server: Server, connection: UpstreamConnection) -> None:
         """Make a hedge that has answered this exchange's attempt, in the place of a slower one."""
         slower = self._connection
-        self.leave_server(connection.asked - slower.asked if slower is not None else None)
+        self.leave_server(monotonic() - slower.asked if slower is not None else None)
         self.server = server
         self._connection = connection
         self.stage = Stage.WAITING

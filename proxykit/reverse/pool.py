@@ -179,7 +179,7 @@ class Pool:
                 member.breaker.inherit(old.breaker)
             member.faults |= old.faults & Fault.DRAINED
             member.server.latency = old.server.latency
-        self._count_usable()
+        self.refresh()
 
     def servers_found(self, found: Sequence[FoundServer]) -> None:
         """Take all servers that there are now: others are added, those that went are drained."""
@@ -200,7 +200,7 @@ class Pool:
         self._members = {url: self._members[url] for url in wanted}
         # A new tuple, for weights may be others: balancers may keep what they worked out for one.
         self._usable = ()
-        self._count_usable()
+        self.refresh()
 
     def _add(self, found: FoundServer) -> None:
         settings = self._settings
@@ -279,7 +279,7 @@ class Pool:
         if faults == member.faults:
             return
         member.faults = faults
-        self._count_usable()
+        self.refresh()
         is_half_open = fault is Fault.OPEN and member.server.trial is not None
         if is_set and not is_half_open and self._usable and member.server not in self._usable:
             # Who waits for a connection there has not sent anything: others may have one.
@@ -289,29 +289,25 @@ class Pool:
         members = self._members.values()
         return [each.server for each in members if not each.faults & Fault.DRAINED]
 
-    def _count_usable(self) -> None:
+    def refresh(self) -> None:
         """Work out which servers exchanges may go to; the same tuple if these are the same."""
         healthy = [each.server for each in self._members.values() if not each.faults]
         # A half-open breaker may have no trial to spare for now; that is not the end.
         has_healthy = bool(healthy) or any(each.server.trial for each in self._members.values())
         if has_healthy != self._has_healthy:
             self._has_healthy = has_healthy
-            self._healthy_changed()
+            if self._is_running:
+                what = "usable servers again" if has_healthy else "no usable server any more"
+                _log.info("the pool {pool} has {what}", pool=self.name, what=what)
+        for member in self._members.values():
+            if member.watch is not None:
+                member.watch.press(2 * len(healthy) < len(self._members))
         usable = tuple(each for each in healthy if not each.backup) or tuple(healthy)
         if not usable and self._settings.try_all:
             usable = tuple(self._not_drained())
         if usable == self._usable:
             return
         self._usable = usable
-
-    def _healthy_changed(self) -> None:
-        """The last healthy server went, or the first has come."""
-        for member in self._members.values():
-            if member.watch is not None:
-                member.watch.press(not self._has_healthy)
-        if self._is_running:
-            what = "usable servers again" if self._has_healthy else "no usable server any more"
-            _log.info("the pool {pool} has {what}", pool=self.name, what=what)
 
     def _say(self, server: Server, what: str) -> None:
         if self._is_running:

@@ -100,7 +100,7 @@ class HealthWatch:
         check: Callable[[], Deferred[Any]],
         clock: Any,
         changed: Callable[[Health, str], None],
-        good: Callable[[], None] | None = None,
+        checked: Callable[[bool], None] | None = None,
     ) -> None:
         """Make a watch that does not run yet.
 
@@ -108,9 +108,9 @@ class HealthWatch:
             When it is cancelled it lets go of its connection.
         :param clock: an ``IReactorTime``.
         :param changed: told of each change, and why.
-        :param good: called at each good check.
+        :param checked: told of each check, whether it was good.
         """
-        self._told_good = good
+        self._checked = checked
         self._settings = settings
         self._check = check
         self._clock = clock
@@ -162,8 +162,6 @@ class HealthWatch:
             self._checking.cancel()
 
     def _good(self, _: object) -> None:
-        if self._told_good is not None:
-            self._told_good()
         self._done(good=True, why="its check is good")
 
     def _bad(self, failure: Failure) -> None:
@@ -182,6 +180,8 @@ class HealthWatch:
             self._time_out = None
         if not self._is_running:
             return
+        if self._checked is not None:
+            self._checked(good)
         changed = self.state.checked(good=good)
         settings = self._settings
         is_down = self.state.health is Health.DOWN

@@ -37,7 +37,7 @@ class OutlierSettings:
     fewest: int = 20
     interval: float = 10.0
     eject_seconds: float = 10.0
-    eject_most: float = 300.0
+    eject_most: float = 60.0
     most_ejected: float = 0.5
 
 
@@ -53,6 +53,7 @@ class OutlierRecord:
     """What is known of one server in this interval; a ``upstream.server.Judge``.
 
     :ivar times: how often it was ejected, less one for each good interval since.
+    :ivar good_checks: of its health, in a row, since it was ejected.
     """
 
     server: Any
@@ -62,6 +63,7 @@ class OutlierRecord:
     failures: int = 0
     seconds: float = 0.0
     times: int = 0
+    good_checks: int = 0
     is_ejected: bool = False
     timer: IDelayedCall | None = None
 
@@ -143,10 +145,21 @@ class Outliers:
             return False
         record.is_ejected = True
         record.times += 1
+        record.good_checks = 0
         seconds = min(self.settings.eject_seconds * record.times, self.settings.eject_most)
         record.timer = self._clock.callLater(seconds, self._time_is_over, record)
         self._changed(record.server, True, f"{why}; it is left out for {seconds:g} s")
         return True
+
+    def checked(self, record: OutlierRecord, needed: int, *, good: bool) -> None:
+        """Take the result of an active check: good ones bring a server back before its time.
+
+        :param needed: so many in a row the first time, then twice as many.
+        """
+        if record.is_ejected:
+            record.good_checks = record.good_checks + 1 if good else 0
+            if record.good_checks >= needed * min(record.times, 2):
+                self.readmit(record, "its checks are good")
 
     def inherit(self, record: OutlierRecord, before: OutlierRecord) -> None:
         """Take over what was known of a server under the configuration before this one."""

@@ -141,7 +141,8 @@ class OutlierDetection(Options):
     fewest: Count = Field(default=20, description="Exchanges before a share or a mean counts.")
     interval: Duration = Field(default=10.0, description="How often those are looked at.")
     eject_for: Duration = Field(
-        default=10.0, description="How long; twice as long the second time, and so on."
+        default=10.0,
+        description="How long; twice as long the second time, and so on, up to a minute.",
     )
     most_ejected: Share = Field(
         default=0.5, description="Never more than this share of the pool, and never all."
@@ -170,7 +171,8 @@ class Retry(Options):
         description="Responses that are not passed on while another server can be asked.",
     )
     budget: Annotated[float, Field(ge=0, le=1)] = Field(
-        default=0.2, description="At most this share of the pool's requests is sent again,"
+        default=0.2,
+        description="At most this share of the pool's requests is sent again in vain,",
     )
     budget_floor: Annotated[float, Field(ge=0)] = Field(
         default=10.0, description="and this many a second besides."

@@ -46,6 +46,7 @@ class Attempts:
         "_kept_size",
         "_left",
         "_policy",
+        "_has_token",
         "_relay",
         "_time_out_at",
         "_timer",
@@ -64,6 +65,7 @@ class Attempts:
         self._upstream = upstream
         self._policy = policy
         self._left = policy.retries
+        self._has_token = False  # of the retry budget, for the attempt that is under way
         self._tried: list[Server] = []
         self._error: ProxykitError | None = None  # of the first server, while a hedge is out
         self._hedge: Hedge | None = None
@@ -174,7 +176,8 @@ class Attempts:
         if is_retry and (not self._left or not self.may_repeat(sent=sent)):
             return False
         server = self._upstream.another(relay.exchange, self._tried)
-        if server is None or (is_retry and not policy.may_retry()):
+        # What was not sent has burdened nobody, so it costs nothing to send it elsewhere.
+        if server is None or (sent and not self._take_token()):
             return False
         self._left -= 1
         done = policy.retries - self._left
@@ -186,6 +189,10 @@ class Attempts:
             wait = policy.backoff_seconds * 2 ** max(0, done - 1) * uniform(0.5, 1.0)
             self._timer = policy.clock.callLater(wait, self._ask_again)
         return True
+
+    def _take_token(self) -> bool:
+        self._has_token = self._policy.may_retry()
+        return self._has_token
 
     def _ask_again(self) -> None:
         self._timer = None
@@ -256,7 +263,7 @@ class Attempts:
             return False
         asked = [each for each in (relay.server, self._hedge and self._hedge.server) if each]
         other = self._upstream.another(relay.exchange, [*self._tried, *asked])
-        if other is None or other in asked or not self._policy.may_retry():
+        if other is None or other in asked or (sent and not self._take_token()):
             return False
         self._left -= 1
         relay.fail_server(now)
@@ -294,6 +301,7 @@ class Attempts:
     def hedge_won(self) -> None:
         """The hedge has answered first: from here on it is the exchange's own attempt."""
         self._hedge = None
+        self._has_token = False  # its own is spent: the first server was burdened as well
 
     def hedge_lost(self, server: Server) -> None:
         """The hedge has failed; the first server may answer still."""
@@ -304,12 +312,16 @@ class Attempts:
 
     # --- the end ------------------------------------------------------------------------------
 
-    def answered(self, seconds: float | None) -> None:
+    def answered(self, seconds: float | None, *, well: bool) -> None:
         """A response has come and is taken: nothing will be asked any more.
 
-        :param seconds: from the request to the response's head.
+        :param seconds: from the request to the response's head, if that came.
+        :param well: whether it says nothing against its server.
         """
         self.stop()
+        if self._has_token and well:
+            self._policy.retried_well()
+        self._has_token = False
         hedge = self._policy.hedge
         if seconds is not None and hedge is not None and hedge.quantile is not None:
             hedge.quantile.add(seconds)

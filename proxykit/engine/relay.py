@@ -484,18 +484,21 @@ class Relay:
                 server.answered(seconds)
             elif self._is_unwelcome(response, server, seconds):
                 return
-        self._response_begun()
+        self._response_begun(well=response.status not in self._policy.failures)
         if self._chain.response:
             # Content must not overtake filters that wait.
             self._filter_response(response, 0)
         else:
             self._respond(response)
 
-    def _response_begun(self) -> None:
-        """From here on no other server can be asked."""
+    def _response_begun(self, *, well: bool = True) -> None:
+        """From here on no other server can be asked.
+
+        :param well: whether the response says nothing against its server.
+        """
         self.stage = Stage.ANSWERED
         if self._attempts is not None:
-            self._attempts.answered(self._latency)
+            self._attempts.answered(self._latency, well=well)
 
     def _filter_response(self, response: Response, index: int) -> None:
         steps = self._chain.response

@@ -218,7 +218,7 @@ class Pool:
                 settings.make_check(found).check,
                 self._clock,
                 lambda health, why: self._checked(member, health, why),
-                lambda: _well(server),
+                lambda good: self._one_check(member, good),
             )
         server.judge = member.judge()
         self._members[found.url] = member
@@ -258,7 +258,13 @@ class Pool:
         self._set(member, Fault.DOWN, health is Health.DOWN)
         if health is Health.UP and member.outlier is not None:
             # It was down, which is why it failed, and is not any more.
-            member.outlier.owner.readmit(member.outlier, "its checks are good again")
+            member.outlier.owner.readmit(member.outlier, "it was down and is not any more")
+
+    def _one_check(self, member: Member, good: bool) -> None:
+        if good:
+            member.server.failures = 0
+        if member.outlier is not None and self._settings.health is not None:
+            member.outlier.owner.checked(member.outlier, self._settings.health.rise, good=good)
 
     def _ejected(self, server: Server, is_ejected: bool, why: str) -> None:
         for member in self._members.values():
@@ -317,10 +323,6 @@ class Pool:
                 pool=self.name,
                 what=what,
             )
-
-
-def _well(server: Server) -> None:
-    server.failures = 0
 
 
 def _load(server: Server) -> float:

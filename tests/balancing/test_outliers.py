@@ -117,6 +117,21 @@ def test_the_worst_are_ejected_first():
     assert watched.out == {"b"}
 
 
+def test_good_checks_bring_a_server_back_before_its_time():
+    watched = Watched("ab", errors=1, eject_seconds=1000)
+    needed = []
+    for _ in range(3):
+        watched.exchanges("a", bad=1)
+        watched.outliers.checked(watched.records["a"], 2, good=True)
+        watched.outliers.checked(watched.records["a"], 2, good=False)
+        needed.append(0)
+        while watched.out:
+            watched.outliers.checked(watched.records["a"], 2, good=True)
+            needed[-1] += 1
+
+    assert needed == [2, 4, 4]
+
+
 def test_what_was_known_is_kept_over_a_reload():
     before, after = Watched("ab", errors=1), Watched("ab", errors=1)
     before.exchanges("a", bad=1)

@@ -214,13 +214,27 @@ def test_a_single_server_that_was_down_for_a_moment_is_asked_again(tmp_path):
     assert times[1] - times[0] >= 0.02, "it is given a moment"
 
 
-def test_the_budget_bounds_retries(tmp_path, good):
+def test_the_budget_bounds_retries_that_fail(tmp_path):
     pool = PLAIN + "retry = { budget = 0.0, budget_floor = 0.3 }\n"  # three, from ten seconds
-    with serving(tmp_path, [refused(), good], pool) as proxy:
-        answers = [status(ask(proxy)) for _ in range(12)]
+    with (
+        ScriptedOrigin(closing) as one,
+        ScriptedOrigin(closing) as two,
+        serving(tmp_path, [one, two], pool) as proxy,
+    ):
+        answers = [status(ask(proxy)) for _ in range(8)]
+        logged = records(proxy, tmp_path)
 
-    assert answers.count(502) >= 2
-    assert answers.count(200) >= 9
+    assert answers == [502] * 8
+    assert 3 <= sum(each["attempts"] - 1 for each in logged) <= 4
+
+
+def test_retries_that_go_well_are_not_bounded(tmp_path, good):
+    pool = PLAIN + "retry = { budget = 0.0, budget_floor = 0.1 }\n"  # one, from ten seconds
+    with ScriptedOrigin(closing) as bad, serving(tmp_path, [bad, good], pool) as proxy:
+        answers = [status(ask(proxy)) for _ in range(8)]
+
+    assert answers == [200] * 8
+    assert len(bad.heads()) == 4
 
 
 def test_a_connection_that_was_closed_in_the_meantime_costs_no_retry_and_no_budget(tmp_path):

@@ -64,6 +64,15 @@ def test_retries_under_a_total_failure_stay_within_the_share():
     assert retries <= 6000 * 0.2 + 60 * 1 + 10
 
 
+def test_retries_that_go_well_cost_nothing():
+    tokens = budget(Traffic(), share=0.0, floor=0.1)
+    for _ in range(100):
+        assert tokens.take()
+        tokens.give_back()
+
+    assert taken(tokens) == 1
+
+
 def test_no_budget_at_all():
     traffic = Traffic(requests=1000)
     assert taken(budget(traffic, 0.0, 0.0)) == 0

@@ -168,7 +168,7 @@ class Retry(Options):
 
     statuses: FailureStatuses = Field(
         default=[],
-        description="Responses that are not passed on while another server can be asked.",
+        description="Responses that are not passed on while the request can be sent again.",
     )
     budget: Annotated[float, Field(ge=0, le=1)] = Field(
         default=0.2,

@@ -156,39 +156,48 @@ class Attempts:
             self._relay.fail(error)
 
     def pass_over(self, server: Server, response: Response) -> bool:
-        """Ask another server instead of passing on a response that says that one cannot.
+        """Ask anew instead of passing on a response that says that a server cannot.
 
-        :returns: whether another is asked; the connection was left then.
+        :returns: whether it is asked anew; the connection was left then.
         """
         relay = self._relay
+        other: Server | None = None
         if self._hedge is None:
             if not self._left or not self.may_repeat(sent=True):
                 return False
             other = self._upstream.another(relay.exchange, [*self._tried, server])
-            if other is None or other is server or other in self._tried:
+            if other is None or not self._take_token():
                 return False
         relay.leave_server()
-        self.failed(server, UpstreamError(f"{server.name} answered {response.status}"), sent=True)
+        self._tried.append(server)
+        self._error = UpstreamError(f"{server.name} answered {response.status}")
+        if other is not None:
+            self._stop_timer()
+            self._send_to(other)
         return True
 
     def _go_on(self, *, sent: bool, is_retry: bool = True) -> bool:
-        relay, policy = self._relay, self._policy
         if is_retry and (not self._left or not self.may_repeat(sent=sent)):
             return False
-        server = self._upstream.another(relay.exchange, self._tried)
+        server = self._upstream.another(self._relay.exchange, self._tried)
         # What was not sent has burdened nobody, so it costs nothing to send it elsewhere.
         if server is None or (sent and not self._take_token()):
             return False
+        self._send_to(server)
+        return True
+
+    def _send_to(self, server: Server) -> None:
+        """Ask a server, now or in a moment."""
+        policy = self._policy
         self._left -= 1
         done = policy.retries - self._left
         if policy.clock is None or (done <= 1 and server not in self._tried):
-            relay.ask(server)
+            self._relay.ask(server)
         else:
             # More than one has failed: what is wrong may be over in a moment. The client may be
             # gone by then; ``stop`` has cancelled this if so.
             wait = policy.backoff_seconds * 2 ** max(0, done - 1) * uniform(0.5, 1.0)
             self._timer = policy.clock.callLater(wait, self._ask_again)
-        return True
 
     def _take_token(self) -> bool:
         self._has_token = self._policy.may_retry()

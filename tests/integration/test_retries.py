@@ -151,7 +151,7 @@ def test_statuses_are_passed_over_while_there_is_another_server(tmp_path, good):
 
     assert [body(each) for each in answers] == [b"ok"] * 4
     assert sorted(posts) == [200, 503]
-    assert body(last) == b"busy", "with no other left, the last answer is passed on"
+    assert body(last) == b"busy", "with no retry left, the last answer is passed on"
 
 
 def test_statuses_are_passed_on_unless_they_are_named(tmp_path, good):

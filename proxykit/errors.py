@@ -238,6 +238,10 @@ class QueueFull(Unavailable):
     error_type = "connection_limit_reached"
 
 
+class ServerNotUsable(Unavailable):
+    """The server became unusable while an exchange waited for a connection to it."""
+
+
 # --- what only a parent proxy can do --------------------------------------------------------
 
 

@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any
 from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from twisted.internet.defer import Deferred
 
     from .engine.exchange import Exchange
     from .engine.record import ExchangeRecord
@@ -36,12 +38,14 @@ __all__ = [
     "IExchangeObserver",
     "IExplaining",
     "IFilterFactory",
+    "IHealthCheck",
     "IRequestFilter",
     "IRequestBodyFilter",
     "IRequestTap",
     "IContentTap",
     "IResponseBodyFilter",
     "IResponseFilter",
+    "IServerSource",
 ]
 
 
@@ -229,6 +233,32 @@ class IBalancer(Interface):
             it. Another tuple may come in between, for an attempt that must avoid a server.
         :returns: one of them.
         """
+
+
+class IHealthCheck(Interface):
+    """Says whether one server is usable, when asked."""
+
+    def check() -> Deferred[None]:
+        """Ask, on a connection of its own; never twice at a time.
+
+        :returns: fires when the server is well, and fails with a reason when it is not. Whoever
+            has waited long enough cancels it; then the connection is closed.
+        """
+
+
+class IServerSource(Interface):
+    """Where a pool's servers come from, when the configuration does not list them."""
+
+    def start(found: Callable[[Sequence[Any]], None]) -> None:
+        """Begin to look.
+
+        :param found: called with all servers, as ``proxykit.balancing.sources.FoundServer``, when
+            they are first known and whenever they are others. While nothing is known, or what is
+            found makes no sense, it is not called, and the pool keeps what it has.
+        """
+
+    def stop() -> None:
+        """Look no more."""
 
 
 class IFilterFactory(Interface):

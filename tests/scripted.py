@@ -21,13 +21,15 @@ class ScriptedOrigin:
 
     :ivar script: is called with the connection and each head that came on it.
     :ivar received: all bytes of each connection, in the order of the connections.
+    :ivar closed: how many connections have ended.
     """
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, address: tuple[str, int] = ("127.0.0.1", 0)) -> None:
         """Listen; nothing is accepted before ``with``."""
         self.script = script
         self.received: list[bytearray] = []
-        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.closed = 0
+        self._listening = socket.create_server(address)
         self.port = self._listening.getsockname()[1]
         self._connections: list[socket.socket] = []
 
@@ -70,6 +72,7 @@ class ScriptedOrigin:
                 while b"\r\n\r\n" in pending:
                     head, _, pending = pending.partition(b"\r\n\r\n")
                     self.script(connection, head)
+        self.closed += 1
 
 
 def exchange(address: tuple[str, int], data: bytes) -> bytes:

@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from ..options import Duration, Options
+from ..options import Duration, Options, Size
 from .balancer_entry import BalancerEntry, NamedBalancer
 from .field_types import Count, ServerUrl
+from .resilience import (
+    CircuitBreaker,
+    Deadline,
+    DurationOrNone,
+    FailureStatuses,
+    HealthChecks,
+    Hedging,
+    OutlierDetection,
+    Retry,
+    SourceOptions,
+    off_or,
+)
 from .sticky import Sticky
+
+MOST_SERVERS = 1024
 
 
 class ServerEntry(Options):
@@ -41,7 +55,10 @@ class Pool(Options):
         default_factory=lambda: BalancerEntry(use="round-robin"),
         description="The balancer's name, or { use = name, ... } with its options.",
     )
-    servers: list[Annotated[ServerEntry, BeforeValidator(_server_entry)]] = Field(min_length=1)
+    servers: list[Annotated[ServerEntry, BeforeValidator(_server_entry)]] = Field(
+        default=[], min_length=1, max_length=MOST_SERVERS, description="Or source."
+    )
+    source: SourceOptions | None = Field(default=None, description="Where servers come from.")
     host: str = Field(
         default="keep",
         pattern=r"^[A-Za-z0-9.:\[\]_-]+$",
@@ -50,7 +67,30 @@ class Pool(Options):
     connect_timeout: Duration = Field(default=3.0, description="For a connection.")
     response_timeout: Duration = Field(default=30.0, description="For a server to go on.")
     idle_timeout: Duration = Field(default=60.0, description="How long an idle connection is kept.")
-    retries: int = Field(default=1, ge=0, le=10, strict=True, description="Where that is safe.")
+    attempt_timeout: DurationOrNone = Field(
+        default=None,
+        description="For a server to begin its response, while another can be asked instead.",
+    )
+    retries: int = Field(default=2, ge=0, le=10, strict=True, description="Where that is safe.")
+    retry: Retry = Retry()
+    body_buffer: Size = Field(
+        default=64 * 1024, description="Of a request's content, kept to be sent again."
+    )
+    failure_statuses: FailureStatuses = Field(
+        default=[502, 503, 504], description="Responses that count against a server."
+    )
+    health: HealthChecks | None = Field(default=None, description="Active checks.")
+    outlier: Annotated[OutlierDetection | None, BeforeValidator(off_or)] = Field(
+        default=OutlierDetection(), description="Passive ones; false for none."
+    )
+    breaker: Annotated[CircuitBreaker | None, BeforeValidator(off_or)] = Field(
+        default=None, description="A circuit breaker for each server."
+    )
+    hedge: Hedging | None = Field(default=None, description="A second server for slow requests.")
+    deadline: Deadline | None = Field(default=None, description="For all attempts together.")
+    when_unusable: Literal["fail", "try-all"] = Field(
+        default="fail", description="When no server is usable: a 503, or all of them are tried."
+    )
     max_connections: Count = Field(default=100, description="To one server.")
     queue_size: int = Field(default=1000, ge=0, strict=True, description="Who may wait for one.")
     queue_timeout: Duration = Field(default=5.0, description="And how long.")
@@ -63,11 +103,15 @@ class Pool(Options):
         default=None, description="Tell servers the client's address by the PROXY protocol."
     )
 
-    @field_validator("servers")
-    @classmethod
-    def _are_different(cls, value: list[ServerEntry]) -> list[ServerEntry]:
-        urls = [each.url for each in value]
+    @model_validator(mode="after")
+    def _has_servers(self) -> Pool:
+        if bool(self.servers) == (self.source is not None):
+            raise ValueError("a pool needs either servers or source")
+        urls = [each.url for each in self.servers]
         for url in urls:
             if urls.count(url) > 1:
                 raise ValueError(f"{url} is there twice: give it a weight instead")
-        return value
+        if self.health is not None and self.health.type == "tls":
+            if any(url.startswith("unix:") for url in urls):
+                raise ValueError("health checks of type tls are not for servers on UNIX sockets")
+        return self

@@ -38,6 +38,7 @@ class Exchange:
     :ivar route: the route that took it, once one has.
     :ivar addresses: the destination's addresses once they were resolved; only these are used.
     :ivar upstream: the name of the server it was sent to, or ``""``.
+    :ivar attempts: how often it was given to a server, hedges among them.
     :ivar started: on the clock of ``time.monotonic``, in seconds.
     """
 
@@ -45,6 +46,7 @@ class Exchange:
         "_authority",
         "_id",
         "addresses",
+        "attempts",
         "client_address",
         "detail",
         "error_type",
@@ -91,6 +93,7 @@ class Exchange:
         self.groups = _NO_GROUPS
         self.notes: dict[object, Any] | None = None
         self.upstream = ""
+        self.attempts = 0
         self.status = 0
         self.received_bytes = 0
         self.sent_bytes = 0
@@ -174,6 +177,7 @@ class Exchange:
             self.tunnel,
             self.reused,
             self.protocol,
+            self.attempts,
         )
 
     def __repr__(self) -> str:

@@ -22,6 +22,7 @@ from ..interfaces import (
 from ..message.response import Response
 from ..net.buffering import USUAL_BUFFER
 from ..upstream.resolution import Resolver
+from ..upstream.retries import RetryPolicy
 from ..upstream.server import Server
 from .exchange import Exchange
 from .forwarding import Disclosure, ForwardingRules
@@ -92,13 +93,20 @@ class Upstream(Protocol):
     """Where a route sends an exchange."""
 
     @property
-    def retries(self) -> int:
-        """How often a request may be sent again where that is safe."""
+    def policy(self) -> RetryPolicy:
+        """What is done about a server that fails."""
 
     def choose(self, exchange: Exchange) -> Server:
         """Choose the server.
 
         :raises Unavailable: when there is none.
+        """
+
+    def another(self, exchange: Exchange, tried: Sequence[Server]) -> Server | None:
+        """Choose a server for another attempt.
+
+        :param tried: those that were asked already. One of them only when there is no other.
+        :returns: ``None`` when there is none to ask.
         """
 
 

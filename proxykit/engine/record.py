@@ -35,6 +35,7 @@ class ExchangeRecord:
     :ivar tunnel: whether the exchange became a tunnel.
     :ivar reused: whether the upstream connection had served before.
     :ivar protocol: what the client speaks where that is not HTTP/1, ``"SOCKS5"`` for instance.
+    :ivar attempts: how often it was given to a server; more than one after a retry or a hedge.
     """
 
     exchange_id: str
@@ -60,3 +61,4 @@ class ExchangeRecord:
     tunnel: bool
     reused: bool
     protocol: str = ""
+    attempts: int = 0

@@ -24,6 +24,8 @@ from ..errors import (
     NoRoute,
     ParentCredentialsRefused,
     ProxykitError,
+    ResponseIncomplete,
+    Unavailable,
 )
 from ..http1.writer import chunk, last_chunk, status_line
 from ..message.fields import EMPTY_SECTION, FieldSection
@@ -32,8 +34,10 @@ from ..message.response import Response
 from ..message.source import ContentSource
 from ..net.proxy_protocol import ProxyHeader
 from ..upstream.connection import UpstreamConnection
+from ..upstream.retries import IDEMPOTENT, RetryPolicy
 from ..upstream.server import Server
 from .answers import error_answer
+from .attempts import Attempts
 from .client import Client
 from .exchange import Exchange
 from .forwarding import absolute_target, framing_line, upgrade_lines
@@ -43,39 +47,44 @@ from .transforms import Transforms
 
 _log = Logger()
 
-# RFC 9110 section 9.2.2: what may be sent again when nobody knows whether it arrived.
-_IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
+NO_RETRIES = RetryPolicy(retries=0)
 
 
 class Stage(enum.IntEnum):
-    """How far an exchange has come; it only ever goes on."""
+    """How far an exchange has come; a retry goes back to ``CONNECTING``, all else goes on."""
 
     FILTERING = 0
     CONNECTING = 1
     WAITING = 2  # the request was sent, or is being sent
-    RESPONDING = 3
-    ENDED = 4
+    ANSWERED = 3  # bytes of a response are the client's, or are being filtered: no other attempt
+    RESPONDING = 4
+    ENDED = 5
 
 
 class Relay:
-    """One exchange on its way."""
+    """One exchange on its way.
+
+    :ivar server: which one has been given the exchange, ``None`` when none has.
+    """
 
     __slots__ = (
+        "_attempts",
         "_body_size",
-        "_attempted",
         "_chain",
         "_client",
         "_connection",
         "_held",
+        "_latency",
+        "_policy",
         "_replaced",
         "_request_framing",
         "_request_transforms",
         "_response_transforms",
-        "_retries",
-        "_server",
+        "_sending_paused",
         "_source",
         "_taps",
         "exchange",
+        "server",
         "stage",
     )
 
@@ -86,9 +95,11 @@ class Relay:
         self._client = client
         self._chain: Chain = exchange.pipeline.chain
         self._connection: UpstreamConnection | None = None
-        self._server: Server | None = None
-        self._attempted = 0.0  # when it was sent to that server, as time.monotonic counts
-        self._retries = 0
+        self.server: Server | None = None
+        self._attempts: Attempts | None = None
+        self._policy = NO_RETRIES
+        self._latency: float | None = None
+        self._sending_paused = False  # the server does not take more of the content
         self._request_framing: Framing = exchange.request.framing
         # Content that came before there was a connection to send it on, its end as None.
         self._held: list[bytes | FieldSection] | None = None
@@ -179,15 +190,117 @@ class Relay:
             self._request_transforms = Transforms.made_by(self._chain.request_body, exchange)
             if self._request_transforms:
                 self._request_framing = CHUNKED
-        self._retries = route.upstream.retries
-        server = route.upstream.choose(exchange)
-        self._server = server
-        self._attempted = monotonic()
-        server.began()
+        policy = self._policy = route.upstream.policy
+        if policy.is_timed or (
+            type(self._request_framing) is not NoContent
+            and policy.retries
+            and exchange.request.method in IDEMPOTENT
+        ):
+            self._attempts = Attempts(self, route.upstream, policy)
+        self.ask(route.upstream.choose(exchange))
+
+    # --- attempts at servers ------------------------------------------------------------------
+
+    def ask(self, server: Server) -> None:
+        """Give the exchange to a server."""
+        exchange = self.exchange
+        route = exchange.route
+        assert route is not None
+        self.server = server
         exchange.upstream = server.name
+        exchange.attempts += 1
         self.stage = Stage.CONNECTING
+        if self._attempts is not None:
+            self._attempts.arm()
+        server.began()
         # A tunnel needs a connection that was never used: it will never be given back.
-        server.acquire(self, fresh=route.tunnel)
+        server.acquire(self, fresh=route.tunnel, key=exchange.client_address)
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether a response has begun, so that no other server can be asked."""
+        return self.stage >= Stage.ANSWERED
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether a server may have got anything of the request."""
+        return self.stage >= Stage.WAITING
+
+    def leave_server(self, seconds: float | None = None) -> None:
+        """Let go of the server that was asked, whatever it does.
+
+        :param seconds: how long it took or had, ``None`` when that says nothing about it.
+        """
+        connection, self._connection = self._connection, None
+        server, self.server = self.server, None
+        if connection is not None:
+            connection.abandon()
+        elif server is not None and self.stage is Stage.CONNECTING:
+            server.cancel(self)
+        if server is not None:
+            server.ended(seconds)
+
+    def fail_server(self, now: float) -> None:
+        """Let go of a server that was too slow."""
+        connection, server = self._connection, self.server
+        if server is not None:
+            server.failed()
+        self.leave_server(now - connection.asked if connection is not None else None)
+
+    def take_over(self, server: Server, connection: UpstreamConnection) -> None:
+        """Make a hedge that has answered this exchange's attempt, in the place of a slower one."""
+        slower = self._connection
+        self.leave_server(monotonic() - slower.asked if slower is not None else None)
+        self.server = server
+        self._connection = connection
+        self.stage = Stage.WAITING
+        self.exchange.upstream = server.name
+        self.exchange.reused = connection.served > 1
+
+    def _all_attempts(self) -> Attempts:
+        """Give what is known of the servers that were asked, once that is needed."""
+        attempts = self._attempts
+        if attempts is None:
+            route = self.exchange.route
+            assert route is not None
+            assert route.upstream is not None
+            attempts = self._attempts = Attempts(self, route.upstream, self._policy)
+        return attempts
+
+    def _attempt_failed(self, error: ProxykitError, *, sent: bool) -> None:
+        """Go on to another server where that is safe, or end the exchange."""
+        server, self.server = self.server, None
+        assert server is not None
+        server.ended(None)
+        self._all_attempts().failed(server, error, sent=sent)
+
+    def _is_unwelcome(self, response: Response, server: Server, seconds: float) -> bool:
+        """Take note of a response that may say that the server cannot.
+
+        :returns: whether another server was asked instead.
+        """
+        policy = self._policy
+        if response.status in policy.failures:
+            server.failed()
+        else:
+            server.answered(seconds)
+        return response.status in policy.statuses and self._all_attempts().pass_over(
+            server, response
+        )
+
+    def _repeat_on_new_connection(self, server: Server) -> bool:
+        """Ask the same server anew, whose connection was closed just as the request was sent.
+
+        RFC 9112 section 9.3.1: a client may do that by itself for idempotent requests.
+        """
+        attempts = self._all_attempts()
+        if attempts.is_stale_spent or not attempts.may_repeat(sent=True):
+            return False
+        attempts.is_stale_spent = True
+        self.stage = Stage.CONNECTING
+        self.exchange.attempts += 1
+        server.acquire(self, fresh=True, key=self.exchange.client_address)
+        return True
 
     def _limit_content(self, route: Route) -> None:
         """Hold the route's limit on content, or the listener's, from now on and for what came.
@@ -232,31 +345,20 @@ class Relay:
         exchange.reused = connection.served > 0
         route = exchange.route
         assert route is not None
-        assert self._server is not None
+        assert self.server is not None
         if route.tunnel:
+            self.stage = Stage.ANSWERED
             self._client.start_tunnel(
                 b"HTTP/1.1 200 Connection established\r\n\r\n", connection, b""
             )
             return
         request = exchange.request
-        fields = exchange.pipeline.rules.request_fields(
-            exchange, self._client.identity, self._server.host
-        )
-        framing = self._request_framing
-        target = request.origin_target
-        if connection.parent_fields is not None:
-            target = absolute_target(exchange)
-            fields += connection.parent_fields
-        head = b"%s %s HTTP/1.1\r\n%s%s%s\r\n" % (
-            request.method,
-            target,
-            fields,
-            framing_line(request, framing),
-            upgrade_lines(request.section) if request.section.options else b"",
-        )
-        connection.begin(self, request.method, head, content=type(framing) is not NoContent)
+        content = type(self._request_framing) is not NoContent
+        connection.begin(self, request.method, self.head(self.server, connection), content=content)
         if self._chain.taps and self._taps is None:
             self._open_taps()
+        if content and self._attempts is not None:
+            self._send_kept(connection, self._attempts)
         if self._held is not None:
             held, self._held = self._held, None
             for piece in held:
@@ -264,7 +366,39 @@ class Relay:
                     self._send_content(connection, piece)
                 else:
                     self.request_ended(piece)
-            self._client.hold_request(False)
+            self._client.hold_request(self._sending_paused)
+
+    def _send_kept(self, connection: UpstreamConnection, attempts: Attempts) -> None:
+        """Send content again that a server before this one was sent."""
+        kept, trailers = attempts.kept()
+        self._sending_paused = False
+        for data in kept:
+            connection.write(data)
+        if trailers is not None:
+            self._finish_request(connection, trailers)
+        elif kept and self._held is None:
+            self._client.hold_request(self._sending_paused)
+
+    def head(self, server: Server, connection: UpstreamConnection) -> bytes:
+        """Write the request's head as a server is to get it on a connection."""
+        exchange = self.exchange
+        request = exchange.request
+        fields = exchange.pipeline.rules.request_fields(
+            exchange, self._client.identity, server.host
+        )
+        if self._policy.deadline_field and self._attempts is not None:
+            fields += self._attempts.deadline_line()
+        target = request.origin_target
+        if connection.parent_fields is not None:
+            target = absolute_target(exchange)
+            fields += connection.parent_fields
+        return b"%s %s HTTP/1.1\r\n%s%s%s\r\n" % (
+            request.method,
+            target,
+            fields,
+            framing_line(request, self._request_framing),
+            upgrade_lines(request.section) if request.section.options else b"",
+        )
 
     def _open_taps(self) -> None:
         """Show the request to those who watch what is sent."""
@@ -295,10 +429,10 @@ class Relay:
             taps.clear()
 
     def connection_failed(self, error: ProxykitError) -> None:
-        """There is no connection."""
-        if self._server is not None:
-            self._server.failed()
-        self.fail(error)
+        """There is no connection, and nothing was sent."""
+        if self.server is not None and not isinstance(error, Unavailable):
+            self.server.failed()
+        self._attempt_failed(error, sent=False)
 
     def proxied_for(self) -> ProxyHeader:
         """See ``upstream.ConnectionTaker``: the client, as trusted proxies told it."""
@@ -333,9 +467,13 @@ class Relay:
         if self._request_transforms:
             data = self._request_transforms.feed(data)
         if data:
-            connection.write(chunk(data) if self._request_framing is CHUNKED else data)
             if self._taps:
                 self._tell_taps("feed", data)
+            if self._request_framing is CHUNKED:
+                data = chunk(data)
+            if self._attempts is not None:
+                self._attempts.keep(data)
+            connection.write(data)
 
     def request_ended(self, trailers: FieldSection) -> None:
         """The client's request is complete."""
@@ -350,9 +488,17 @@ class Relay:
         if self._request_transforms:
             data = self._request_transforms.finish()
             if data:
-                connection.write(chunk(data))
                 self._tell_taps("feed", data)
+                data = chunk(data)
+                if self._attempts is not None:
+                    self._attempts.keep(data)
+                connection.write(data)
         self._tell_taps("ended")
+        if self._attempts is not None:
+            self._attempts.keep_end(trailers)
+        self._finish_request(connection, trailers)
+
+    def _finish_request(self, connection: UpstreamConnection, trailers: FieldSection) -> None:
         connection.finish(last_chunk(trailers) if self._request_framing is CHUNKED else b"")
 
     def client_lost(self) -> None:
@@ -404,6 +550,7 @@ class Relay:
     def interim_received(self, response: Response) -> None:
         """Pass an interim response on (RFC 9110 section 15.2), unless the client is too old."""
         if self.exchange.request.version:
+            self._response_begun()
             fields = self.exchange.pipeline.rules.response_fields(response, content_length=False)
             self._client.send_interim(
                 status_line(response.status, response.reason) + fields + b"\r\n"
@@ -412,17 +559,34 @@ class Relay:
     def response_received(self, response: Response) -> None:
         """Take the final response's head."""
         exchange = self.exchange
-        exchange.responded = monotonic()
-        if response.status == 407 and self._connection is not None:
-            if self._connection.parent_fields is not None:
+        exchange.responded = now = monotonic()
+        server, connection = self.server, self._connection
+        if server is not None and connection is not None:
+            if response.status == 407 and connection.parent_fields is not None:
                 # Meant for this proxy (RFC 9110 section 11.7.1), not for its client.
                 self.fail(ParentCredentialsRefused("the parent asks for credentials, or others"))
                 return
+            self._latency = seconds = now - connection.asked
+            # Below 400 a response says that the server can.
+            if response.status < 400:
+                server.answered(seconds)
+            elif self._is_unwelcome(response, server, seconds):
+                return
+        self._response_begun(well=response.status not in self._policy.failures)
         if self._chain.response:
             # Content must not overtake filters that wait.
             self._filter_response(response, 0)
         else:
             self._respond(response)
+
+    def _response_begun(self, *, well: bool = True) -> None:
+        """From here on no other server can be asked.
+
+        :param well: whether the response says nothing against its server.
+        """
+        self.stage = Stage.ANSWERED
+        if self._attempts is not None:
+            self._attempts.answered(self._latency, well=well)
 
     def _filter_response(self, response: Response, index: int) -> None:
         steps = self._chain.response
@@ -506,22 +670,19 @@ class Relay:
     def response_failed(self, error: ProxykitError, *, untouched: bool) -> None:
         """There will be no more of the response; ask again where that is safe."""
         self._connection = None
-        exchange = self.exchange
-        request = exchange.request
-        if (
-            untouched
-            and self._retries > 0
-            and request.method in _IDEMPOTENT
-            and isinstance(self._request_framing, NoContent)
-            and self._server is not None
-        ):
-            self._retries -= 1
-            self.stage = Stage.CONNECTING
-            self._server.acquire(self, fresh=True)
+        server = self.server
+        if server is None:
+            self.fail(error)
             return
-        if self._server is not None:
-            self._server.failed()
-        self.fail(error)
+        is_stale = untouched and isinstance(error, ResponseIncomplete)
+        if is_stale and self._repeat_on_new_connection(server):
+            return
+        if not is_stale:
+            server.failed()
+        if self.stage >= Stage.ANSWERED:
+            self.fail(error)
+        else:
+            self._attempt_failed(error, sent=True)
 
     def tunnel_offered(self, response: Response, data: bytes) -> None:
         """Join the two connections: the server switched protocols, as the client asked."""
@@ -531,8 +692,12 @@ class Relay:
             self.fail(BadResponse("the server switched protocols without being asked"))
             return
         exchange = self.exchange
-        exchange.responded = monotonic()
+        exchange.responded = now = monotonic()
         exchange.status = response.status
+        self._latency = now - connection.asked
+        if self.server is not None:
+            self.server.answered(self._latency)
+        self._response_begun()
         fields = exchange.pipeline.rules.response_fields(response, content_length=False)
         upgrade = response.section.values.get(b"upgrade", b"")
         head = b"%s%sConnection: Upgrade\r\nUpgrade: %s\r\n\r\n" % (
@@ -548,10 +713,12 @@ class Relay:
 
     def pause_sending(self) -> None:
         """The server does not take more for now."""
+        self._sending_paused = True
         self._client.hold_request(True)
 
     def resume_sending(self) -> None:
         """The server takes more again."""
+        self._sending_paused = False
         self._client.hold_request(False)
 
     def refuse(self, response: Response) -> None:
@@ -631,14 +798,13 @@ class Relay:
         self.fail(error)
 
     def _leave_upstream(self) -> None:
+        """Nothing is wanted of servers, or of a source, any more."""
         source, self._source = self._source, None
         if source is not None:
             source.stop()
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.abandon()
-        elif self.stage is Stage.CONNECTING and self._server is not None:
-            self._server.cancel(self)
+        if self._attempts is not None:
+            self._attempts.stop()
+        self.leave_server(self._latency)
 
     def _finish(self) -> None:
         """Hand the record to the observers, once."""
@@ -647,10 +813,10 @@ class Relay:
         self.stage = Stage.ENDED
         if self._taps:
             self._tell_taps("abandoned")
+        server, self.server = self.server, None
+        if server is not None:
+            server.ended(self._latency)
         exchange = self.exchange
-        if self._server is not None:
-            responded = exchange.responded
-            self._server.ended(None if responded is None else responded - self._attempted)
         observers = exchange.pipeline.observers
         if self._chain.observers:
             observers += self._chain.observers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any
 
 from attrs import frozen
@@ -15,6 +15,7 @@ from ..message.response import Response
 from ..message.target import Authority, Form
 from ..upstream.connector import TcpConnector
 from ..upstream.resolution import Addresses, Resolver
+from ..upstream.retries import RetryPolicy
 from ..upstream.server import Server
 from .destinations import check_unresolved, public_only
 from .health import Health
@@ -23,6 +24,8 @@ from .rules import OutgoingAddresses
 from .table import ServerTable
 
 _MOST_ORIGINS = 4096
+# Of the origin itself, when a connection that had served before was closed.
+_ONE_RETRY = RetryPolicy(retries=1)
 
 
 @frozen(slots=True, eq=False)
@@ -30,11 +33,14 @@ class _Origin:
     """The upstream of a route that has one server: the origin."""
 
     server: Server
-    retries: int = 1
+    policy: RetryPolicy = _ONE_RETRY
 
     def choose(self, exchange: Exchange) -> Server:
         """Give the origin."""
         return self.server
+
+    def another(self, exchange: Exchange, tried: Sequence[Server]) -> None:
+        """There is no other."""
 
 
 class ForwardRouter:

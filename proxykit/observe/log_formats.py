@@ -125,6 +125,7 @@ def _values(record: ExchangeRecord) -> dict[str, object]:
         "tunnel": record.tunnel,
         "reused": record.reused,
         "protocol": record.protocol or "HTTP",
+        "attempts": record.attempts,
     }
 
 

@@ -13,6 +13,7 @@ from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
 from ..balancing.round_robin import RoundRobin
+from ..balancing.sources import FoundServer, ListSource
 from ..engine.exchange import Exchange
 from ..engine.forwarding import Direction, ForwardingRules
 from ..engine.pipeline import Pipeline, Route
@@ -60,11 +61,12 @@ class ReverseProxyResource:
         self._sweeper = Sweeper(reactor)
         self._sweeper.start()
         resolver = Resolver(reactor.nameResolver)
-        servers = [
-            _server(reactor, resolver, self._sweeper, backend, limits or PoolLimits())
-            for backend in backends
-        ]
-        self._pool = Pool("resource", servers, RoundRobin())
+
+        def make_server(found: FoundServer) -> Server:
+            return _server(reactor, resolver, self._sweeper, found.url, limits or PoolLimits())
+
+        source = ListSource([FoundServer(backend) for backend in backends])
+        self._pool = Pool("resource", make_server, RoundRobin(), source=source)
         self._route = Route("resource", upstream=self._pool)
         rules = ForwardingRules(Direction.REVERSE, b"proxykit-resource")
         self._pipeline = Pipeline("resource", lambda exchange: self._route, rules, resolver)

@@ -84,18 +84,28 @@ class Plan:
 
     :ivar listeners: by their endpoints.
     :ivar filters: every filter with its kind's name.
+    :ivar pools: by their names.
     :ivar retire: called when another plan has taken this one's place.
     """
 
     listeners: dict[str, ListenerPlan] = field(factory=dict)
     filters: list[tuple[str, Any]] = field(factory=list)
+    pools: dict[str, Pool] = field(factory=dict)
     retiring: list[Callable[[], None]] = field(factory=list)
 
     def start(self) -> None:
-        """Begin what filters do beside exchanges."""
+        """Begin what runs by itself: checks of servers, looking for them, what filters do."""
+        for pool in self.pools.values():
+            pool.start()
         for _, each in self.filters:
             if IBackground.providedBy(each):
                 each.start()
+
+    def inherit(self, before: Plan) -> None:
+        """Take over what the plan before this one has learnt about servers; call it first."""
+        for name, pool in self.pools.items():
+            if name in before.pools:
+                pool.inherit(before.pools[name])
 
     def retire(self) -> None:
         """Let go of idle connections; exchanges under way are finished."""
@@ -124,7 +134,7 @@ class Compilation:
         """Begin with an empty plan."""
         self.environment = environment
         self.plan = Plan()
-        self.pools: dict[str, Pool] = {}
+        self.pools: dict[str, Pool] = self.plan.pools
         self._limits = limits = configuration.limits
         self._observers = observers
         self.head_limits = HeadLimits(limits.head_size, limits.target_size, limits.headers)

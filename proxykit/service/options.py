@@ -126,6 +126,7 @@ class ReverseOptions(_Mode):
 
     optParameters = [
         ["balance", None, "round-robin", "How servers are picked."],
+        ["health", None, None, "Active health checks of the servers on this path."],
         ["certificate", None, None, "A PEM file: the listener then speaks TLS."],
         ["key", None, None, "A PEM file with the certificate's key."],
         ["rate-limit", None, None, "Requests for each client's address, such as 100/s."],
@@ -160,6 +161,8 @@ class ReverseOptions(_Mode):
         if self["rate-limit"] is not None:
             listener["filters"] = [{"use": "rate-limit", "rate": self["rate-limit"]}]
         pool = {"servers": self._backends, "balance": self["balance"]}
+        if self["health"] is not None:
+            pool["health"] = {"path": self["health"]}
         return super().mapping() | {"pool": {"main": pool}, "reverse": {"main": listener}}
 
 

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from functools import partial
+from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
 
 from ..balancing.slow_start import SlowStart
+from ..balancing.sources import FoundServer, ListSource
 from ..config.pool import Pool as PoolModel
-from ..config.pool import PoolTls, ServerEntry
+from ..config.pool import PoolTls
 from ..net.tls import client_context
 from ..reverse.pool import Pool, StickyPool
 from ..upstream.connector import Connector, TcpConnector, UnixConnector
 from ..upstream.server import PoolLimits, Server
 from ..upstream.telling import TellingServer
 from .compilation import Compilation
+from .resilience import pool_settings, retry_policy
+from .sources import compile_source
 from .sticky import compile_sticky
 
 
 def compile_pool(compilation: Compilation, name: str, model: PoolModel) -> Pool:
-    """Compile one pool; the plan retires it."""
+    """Compile one pool; the plan starts and retires it."""
     limits = PoolLimits(
         connections=model.max_connections,
         queue=model.queue_size,
@@ -27,56 +31,90 @@ def compile_pool(compilation: Compilation, name: str, model: PoolModel) -> Pool:
         response_seconds=model.response_timeout,
         idle_seconds=model.idle_timeout,
     )
-    servers = [_server(compilation, each, model, limits) for each in model.servers]
-    balancer = model.balance.factory.build(model.balance.options)
-    slow_start = None
-    if model.slow_start:
-        slow_start = SlowStart(compilation.environment.reactor, model.slow_start)
-    if model.sticky is None:
-        pool = Pool(name, servers, balancer, model.retries, slow_start)
+
+    def make_server(found: FoundServer) -> Server:
+        return _server(compilation, found, model, limits)
+
+    def make_connector(found: FoundServer, port: int | None, tls: bool | None) -> Connector:
+        return _connector(compilation, found, model, port, tls)
+
+    reactor = compilation.environment.reactor
+    if model.source is None:
+        source: Any = ListSource(
+            [FoundServer(each.url, each.weight, each.backup) for each in model.servers]
+        )
     else:
-        sticky = compile_sticky(compilation, name, model.sticky)
-        pool = StickyPool(name, servers, balancer, sticky, model.retries, slow_start)
+        source = compile_source(compilation, name, model.source)
+    pool = (Pool if model.sticky is None else StickyPool)(
+        name,
+        make_server,
+        model.balance.factory.build(model.balance.options),
+        source=source,
+        settings=pool_settings(model, make_connector),
+        clock=reactor,
+        slow_start=SlowStart(reactor, model.slow_start) if model.slow_start else None,
+    )
+    if isinstance(pool, StickyPool) and model.sticky is not None:
+        pool.bind(compile_sticky(compilation, name, model.sticky))
+    pool.policy = retry_policy(model, lambda: pool.requests, monotonic, reactor)
     compilation.plan.retiring.append(pool.retire)
     return pool
 
 
 def _server(
-    compilation: Compilation, entry: ServerEntry, model: PoolModel, limits: PoolLimits
+    compilation: Compilation, found: FoundServer, model: PoolModel, limits: PoolLimits
 ) -> Server:
     environment = compilation.environment
-    url = entry.url
-    connector: Connector
-    if url.startswith("unix:"):
-        name = url.removeprefix("unix:")
+    if found.url.startswith("unix:"):
+        name = found.url.removeprefix("unix:")
         host = "localhost"
-        connector = UnixConnector(environment.reactor, name, model.connect_timeout)
     else:
-        parts = urlsplit(url)
-        server_host = parts.hostname or ""
+        parts = urlsplit(found.url)
         port = parts.port or (443 if parts.scheme == "https" else 80)
-        bracketed = f"[{server_host}]" if ":" in server_host else server_host
-        name = f"{bracketed}:{port}"
-        host = parts.netloc
-        connector = TcpConnector(
-            environment.reactor,
-            environment.resolver,
-            server_host,
-            port,
-            client_tls(compilation, server_host, model.tls) if parts.scheme == "https" else None,
-            model.connect_timeout,
-        )
+        server_host = parts.hostname or ""
+        name = f"[{server_host}]:{port}" if ":" in server_host else f"{server_host}:{port}"
+        host = found.server_name or parts.netloc
     make = Server if model.send_proxy is None else partial(TellingServer, version=model.send_proxy)
     return make(
         name,
-        connector,
+        _connector(compilation, found, model),
         limits,
         environment.reactor,
         environment.sweeper,
         compilation.head_limits,
-        entry.weight,
+        found.weight,
         _host_field(model.host, host),
-        backup=entry.backup,
+        backup=found.backup,
+    )
+
+
+def _connector(
+    compilation: Compilation,
+    found: FoundServer,
+    model: PoolModel,
+    port: int | None = None,
+    tls: bool | None = None,
+) -> Connector:
+    """Make the way to a server.
+
+    :param port: another one than the server's, for its checks.
+    :param tls: whether TLS is spoken; ``None`` for as the URL says.
+    """
+    environment = compilation.environment
+    if found.url.startswith("unix:"):
+        path = found.url.removeprefix("unix:")
+        return UnixConnector(environment.reactor, path, model.connect_timeout)
+    parts = urlsplit(found.url)
+    host = parts.hostname or ""
+    is_https = parts.scheme == "https"
+    speaks_tls = is_https if tls is None else tls
+    return TcpConnector(
+        environment.reactor,
+        environment.resolver,
+        host,
+        port or parts.port or (443 if is_https else 80),
+        client_tls(compilation, found.server_name or host, model.tls) if speaks_tls else None,
+        model.connect_timeout,
     )
 
 

@@ -149,6 +149,7 @@ class ProxyService(Service):
 
     def _take_over(self, configuration: Configuration, plan: Plan, access_log: AccessLog) -> None:
         old, self._plan = self._plan, plan
+        plan.inherit(old)
         self._configuration = configuration
         if access_log is not self._access_log:
             access_log.start()

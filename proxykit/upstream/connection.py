@@ -91,6 +91,7 @@ class UpstreamConnection(TwistedProtocol):
     :ivar state: where it is in its life.
     :ivar served: how many requests were sent on it.
     :ivar peer: the address that it goes to, ``""`` for a UNIX socket.
+    :ivar asked: when the last request was sent, on the clock of ``time.monotonic``, in seconds.
     :ivar deadline: see ``net.sweeper``.
     """
 
@@ -114,6 +115,7 @@ class UpstreamConnection(TwistedProtocol):
         self.state = State.IDLE
         self.served = 0
         self.peer = ""
+        self.asked = 0.0
         self.deadline = NEVER
 
     def __repr__(self) -> str:
@@ -138,7 +140,8 @@ class UpstreamConnection(TwistedProtocol):
         self._sending = content
         self._touched = self._held = self._end_held = False
         self._reader.expect(method)
-        self.deadline = monotonic() + self._owner.response_seconds
+        self.asked = now = monotonic()
+        self.deadline = now + self._owner.response_seconds
         self.transport.write(head)
 
     def write(self, data: bytes) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from time import monotonic
 from typing import Any, Protocol
 
@@ -10,7 +9,7 @@ from attrs import define, frozen
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
-from ..errors import ProxykitError, QueueFull
+from ..errors import ProxykitError, QueueFull, ServerNotUsable
 from ..http1.limits import HeadLimits
 from ..net.proxy_protocol import ProxyHeader
 from ..net.sweeper import Sweeper
@@ -18,6 +17,7 @@ from .connection import UpstreamConnection
 from .connector import Connector
 from .failures import upstream_error
 from .latency import after_failure, observed
+from .queue import FairQueue
 
 
 class ConnectionTaker(Protocol):
@@ -51,9 +51,33 @@ class PoolLimits:
     idle_seconds: float = 60.0
 
 
+class Judge(Protocol):
+    """Who draws conclusions from how a server answers: outlier detection, circuit breakers."""
+
+    def answered(self, seconds: float) -> None:
+        """A response came that says nothing against the server.
+
+        :param seconds: from the request to the response's head.
+        """
+
+    def failed(self) -> None:
+        """The server could not be reached, did not answer, or answered that it cannot."""
+
+
+class Trial(Protocol):
+    """Who counts the exchanges of a server that is being tried: a half-open circuit breaker."""
+
+    def began(self) -> None:
+        """An exchange was given to the server."""
+
+    def ended(self) -> None:
+        """It is over, however it went."""
+
+
 @define(slots=True, eq=False)
 class _Waiting:
     taker: ConnectionTaker
+    key: str
     timer: IDelayedCall | None = None
 
 
@@ -63,13 +87,16 @@ class Server:
     :ivar name: ``host:port`` or the socket's path, for logs and records.
     :ivar host: what Host says, in bytes; ``None`` when the client's is kept.
     :ivar backup: whether it is for when no other server of its pool is usable.
-    :ivar usable: whether it may be sent exchanges; who changes that tells its pool to ``refresh``.
+    :ivar connector: the way to it.
     :ivar effective_weight: what balancers go by: ``weight``, or less of it in a slow start.
     :ivar limit: how many exchanges can have a connection at a time.
     :ivar active: exchanges in flight on it, those among them that wait for a connection.
     :ivar latency: the peak average of its latency in seconds, 0.0 when unknown; it was observed
         at ``latency_at`` on the clock of ``time.monotonic`` and has faded since, see
         ``upstream.latency``.
+    :ivar failures: how many exchanges in a row failed at it.
+    :ivar judge: is told how each exchange went, ``None`` when nothing depends on that.
+    :ivar trial: is told when each begins and ends, ``None`` when nothing depends on that.
     :ivar parent_fields: for an HTTP proxy, which is sent requests in absolute-form: the field
         lines to add; ``None`` for an origin.
     """
@@ -93,13 +120,15 @@ class Server:
         self.name = name
         self.host = host
         self.backup = backup
-        self.usable = True
         self.effective_weight = self._weight = weight
         self._warmth = 1.0
         self.active = 0
         self.latency = 0.0
         self.latency_at = 0.0
         self.limit = limits.connections
+        self.failures = 0
+        self.judge: Judge | None = None
+        self.trial: Trial | None = None
         self.connector = connector
         self.head_limits = head_limits or HeadLimits()
         self.response_seconds = limits.response_seconds
@@ -110,13 +139,13 @@ class Server:
         self._idle: list[UpstreamConnection] = []
         self._open = 0  # idle and active ones
         self._connecting = 0
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: FairQueue[_Waiting] = FairQueue(limits.queue)
         self._retired = False
 
     def __repr__(self) -> str:
         idle = len(self._idle)
         return (
-            f"<Server {self.name} {idle} idle {self._open - idle} busy "
+            f"<Server {self.name} {self.active} active {idle} idle {self._open - idle} busy "
             f"{self._connecting} connecting {len(self._waiting)} waiting>"
         )
 
@@ -145,61 +174,104 @@ class Server:
         self._warmth = warmth
         self.effective_weight = self._weight * warmth
 
+    # --- the accounts -------------------------------------------------------------------------
+
     def began(self) -> None:
-        """An exchange was sent its way."""
+        """An exchange is given to this server."""
         self.active += 1
+        if self.trial is not None:
+            self.trial.began()
+
+    def answered(self, seconds: float) -> None:
+        """A response came that says nothing against this server.
+
+        :param seconds: from the request to the response's head.
+        """
+        self.failures = 0
+        if self.judge is not None:
+            self.judge.answered(seconds)
+
+    def failed(self) -> None:
+        """It could not be reached, did not answer, or answered that it cannot."""
+        self.failures += 1
+        now = monotonic()
+        self.latency = after_failure(self.latency, now - self.latency_at)
+        self.latency_at = now
+        if self.judge is not None:
+            self.judge.failed()
 
     def ended(self, seconds: float | None) -> None:
-        """An exchange on it is over.
+        """An exchange that was given to this server is over, or has gone on to another.
 
-        :param seconds: from when it was sent this way until the response began; ``None`` when no
-            response did.
+        :param seconds: from the request to the response's head, ``None`` when there is nothing to
+            learn from it.
         """
         self.active -= 1
         if seconds is not None:
             now = monotonic()
             self.latency = observed(self.latency, now - self.latency_at, seconds)
             self.latency_at = now
+        if self.trial is not None:
+            self.trial.ended()
 
-    def failed(self) -> None:
-        """It could not be reached, or did not answer as it should."""
-        now = monotonic()
-        self.latency = after_failure(self.latency, now - self.latency_at)
-        self.latency_at = now
+    # --- connections --------------------------------------------------------------------------
 
-    def acquire(self, taker: ConnectionTaker, *, fresh: bool = False) -> None:
+    def acquire(self, taker: ConnectionTaker, *, fresh: bool = False, key: str = "") -> None:
         """Ask for a connection; the taker is called at once when one is idle.
 
         :param fresh: one that has not served before.
+        :param key: who asks. When connections are scarce, keys take turns.
         """
         if self._idle and not fresh:
             # The one used last: the others may then grow old and be closed.
             taker.connection_ready(self._idle.pop())
             return
-        if len(self._waiting) - self._connecting >= self._limits.queue:
+        if fresh and self._idle and self._open >= self.limit:
+            self._idle.pop().abandon()
+        can_connect = self._open + self._connecting < self.limit
+        if not can_connect and not self._has_place(key):
             taker.connection_failed(QueueFull(f"the queue for {self.name} is full"))
             return
-        if fresh and self._idle and self._open >= self._limits.connections:
-            self._idle.pop().abandon()
-        waiting = _Waiting(taker)
-        self._waiting.append(waiting)
-        if self._open + self._connecting < self._limits.connections:
+        waiting = _Waiting(taker, key)
+        self._waiting.append(key, waiting)
+        if can_connect:
             self._connect()
         else:
             waiting.timer = self._reactor.callLater(
                 self._limits.queue_seconds, self._waited_long, waiting
             )
 
+    def _has_place(self, key: str) -> bool:
+        """Say whether one more may wait; for the sake of ``key``, who has most may lose one."""
+        if len(self._waiting) - self._connecting < self._waiting.most:
+            return True
+        greedy = self._waiting.make_room(key)
+        if greedy is None:
+            return False
+        _stop(greedy)
+        greedy.taker.connection_failed(QueueFull(f"others wait for {self.name} too"))
+        return True
+
     def cancel(self, taker: ConnectionTaker) -> None:
         """Forget a taker that waits; a connection that was begun for it is kept."""
         for waiting in self._waiting:
             if waiting.taker is taker:
-                self._waiting.remove(waiting)
+                self._waiting.remove(waiting.key, waiting)
                 _stop(waiting)
                 return
 
+    def send_away(self) -> None:
+        """Tell all who wait that there will be no connection: the server is not to be used now."""
+        for waiting in list(self._waiting):
+            self._waiting.remove(waiting.key, waiting)
+            _stop(waiting)
+            waiting.taker.connection_failed(ServerNotUsable(f"{self.name} is not usable any more"))
+
     def retire(self) -> None:
-        """Close what is idle, and each other connection after its exchange."""
+        """Close what is idle, and each other connection after its exchange.
+
+        Exchanges that were given to it already, those that wait for a connection too, are served.
+        """
         self._retired = True
         for connection in self._idle[:]:
             connection.abandon()
@@ -208,12 +280,12 @@ class Server:
 
     def released(self, connection: UpstreamConnection) -> None:
         """See ``connection.Owner``."""
-        if self._retired:
-            connection.abandon()
-        elif self._waiting:
+        if self._waiting:
             waiting = self._waiting.popleft()
             _stop(waiting)
             waiting.taker.connection_ready(connection)
+        elif self._retired:
+            connection.abandon()
         else:
             self._idle.append(connection)
 
@@ -247,15 +319,12 @@ class Server:
         self._connect_for_waiting()
 
     def _connect_for_waiting(self) -> None:
-        if (
-            len(self._waiting) > self._connecting
-            and self._open + self._connecting < self._limits.connections
-        ):
+        if len(self._waiting) > self._connecting and self._open + self._connecting < self.limit:
             self._connect()
 
     def _waited_long(self, waiting: _Waiting) -> None:
         waiting.timer = None
-        self._waiting.remove(waiting)
+        self._waiting.remove(waiting.key, waiting)
         waiting.taker.connection_failed(
             QueueFull(f"no connection to {self.name} became free in time")
         )

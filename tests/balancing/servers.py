@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 
+from proxykit.balancing.sources import FoundServer, ListSource
 from proxykit.engine.exchange import Exchange
 from proxykit.message.fields import FieldSection
 from proxykit.message.framing import NoContent
 from proxykit.message.request import Request
+from proxykit.reverse.member import Fault
+from proxykit.reverse.pool import Pool
 from proxykit.upstream.server import PoolLimits, Server
 
 REQUESTS = 10_000
@@ -22,6 +25,20 @@ def make_servers(*weights, limit=100):
         Server(chr(ord("a") + index), None, PoolLimits(connections=limit), None, None, None, weight)
         for index, weight in enumerate(weights)
     )
+
+
+def pool_of(servers, balancer, kind=Pool, **more):
+    """Give a pool of servers that were made already."""
+    by_url = {f"http://{server.name}": server for server in servers}
+    found = [FoundServer(url, each.weight, each.backup) for url, each in by_url.items()]
+    return kind("p", lambda each: by_url[each.url], balancer, source=ListSource(found), **more)
+
+
+def set_usable(pool, server, usable):
+    """Take a server down, or up again, as health checks would."""
+    member = next(each for each in pool.members if each.server is server)
+    member.faults = Fault.NONE if usable else Fault.DOWN
+    pool.refresh()
 
 
 def make_exchange(client="192.0.2.1", target=b"/", **fields):

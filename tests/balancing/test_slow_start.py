@@ -8,8 +8,7 @@ from twisted.internet.task import Clock
 from proxykit.balancing.least_connections import LeastConnections
 from proxykit.balancing.round_robin import RoundRobin
 from proxykit.balancing.slow_start import SlowStart
-from proxykit.reverse.pool import Pool
-from tests.balancing.servers import counts, make_servers
+from tests.balancing.servers import counts, make_servers, pool_of, set_usable
 
 
 class Chosen:
@@ -29,15 +28,13 @@ def clock():
 
 def make_pool(clock, *weights, balancer=None, seconds=10.0):
     servers = make_servers(*weights)
-    pool = Pool("p", servers, balancer or RoundRobin(), slow_start=SlowStart(clock, seconds))
+    pool = pool_of(servers, balancer or RoundRobin(), slow_start=SlowStart(clock, seconds))
     return pool, servers
 
 
 def come_back(pool, server):
-    server.usable = False
-    pool.refresh()
-    server.usable = True
-    pool.refresh()
+    set_usable(pool, server, False)
+    set_usable(pool, server, True)
 
 
 def test_servers_that_are_there_from_the_beginning_are_warm(clock):

@@ -122,3 +122,50 @@ def test_the_schema_names_the_filters_options(capsys):
     assert main(["schema"]) == 0
     schema = json.loads(capsys.readouterr().out)
     assert "rules" in schema["$defs"]["filter.access"]["properties"]
+
+
+POOL = '[pool.a]\n{}\n[reverse.r]\nlisten = ":1"\n[[reverse.r.routes]]\npool = "a"\n'
+
+
+@pytest.mark.parametrize(
+    ("pool", "problem"),
+    [
+        ("", "pool.a: a pool needs either servers or source"),
+        ('servers = ["http://a"]\nsource = { file = "x" }', "either servers or source"),
+        ('servers = ["http://a", "http://a"]', "http://a is there twice"),
+        ("source = {}", "pool.a.source: a source is one of dns, srv and file"),
+        ('source = { dns = "unix:/a" }', "dns needs a name"),
+        ('source = { file = "x", min_ttl = "1h" }', "at most max_ttl"),
+        ('source = { srv = "x", nameservers = "a.example" }', "pool.a.source.nameservers[0]"),
+        (
+            'servers = ["http://a"]\nhealth = { type = "tcp", path = "/" }',
+            "path is for http checks",
+        ),
+        ('servers = ["unix:/a"]\nhealth = { type = "tls" }', "UNIX sockets"),
+        ('servers = ["http://a"]\nhealth = { status = "2x" }', 'a status such as 200, "200-399"'),
+        ('servers = ["http://a"]\nhealth = { body = "~ [" }', "is no regular expression"),
+        ('servers = ["http://a"]\nhealth = { interval = "1ms" }', 'at least "50ms"'),
+        ('servers = ["http://a"]\nhealth = { fal = 3 }', "unknown key; did you mean 'fall'?"),
+        ('servers = ["http://a"]\noutlier = { most_ejected = 2 }', "pool.a.outlier.most_ejected"),
+        ('servers = ["http://a"]\nbreaker = { trials = 0 }', "pool.a.breaker.trials"),
+        ('servers = ["http://a"]\nhedge = { after = "p5" }', 'a percentile such as "p95"'),
+        ('servers = ["http://a"]\ndeadline = {}', "a deadline needs a timeout or a header"),
+        ('servers = ["http://a"]\nretry = { statuses = [200] }', "pool.a.retry.statuses[0]"),
+        ('servers = ["http://a"]\nwhen_unusable = "try"', "pool.a.when_unusable"),
+    ],
+)
+def test_what_a_pool_cannot_mean_is_said(pool, problem):
+    (said,) = errors_of(POOL.format(pool))
+    assert problem in said
+
+
+def test_a_pool_finds_failing_servers_by_itself_unless_told_not_to():
+    def pool(text):
+        text = POOL.format('servers = ["http://a"]\n' + text)
+        return parse(text, Path("."), "f.toml").pool["a"]
+
+    assert pool("").outlier.errors == 5
+    assert pool("").breaker is None
+    assert pool("outlier = false").outlier is None
+    assert pool("breaker = true").breaker.failures == 5
+    assert pool('health = { status = ["2xx", 404] }').health.status == [(200, 299), (404, 404)]

@@ -1,33 +1,22 @@
-"""A pool gives the balancer who is usable, backups last, and weights as they are now."""
+"""A pool gives balancers the servers that are usable, and the same tuple until these are others."""
 
 from __future__ import annotations
 
 import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 
-from proxykit.balancing.consistent_hash import ConsistentHash
-from proxykit.balancing.ewma import PeakEwma
-from proxykit.balancing.hash_key import compiled_key
-from proxykit.balancing.least_connections import LeastConnections
-from proxykit.balancing.random_two import RandomTwo
-from proxykit.balancing.round_robin import RoundRobin
-from proxykit.balancing.sticky import CookieAttributes, StickyCookie
+from proxykit.balancing.breaker import BreakerSettings
+from proxykit.balancing.health import HealthSettings
+from proxykit.balancing.outliers import OutlierSettings
+from proxykit.balancing.sources import FoundServer, ListSource
 from proxykit.errors import Unavailable
-from proxykit.message.response import Response
-from proxykit.reverse.pool import Pool, StickyPool
-from tests.balancing.servers import make_exchange, make_servers
-
-BALANCERS = [
-    RoundRobin,
-    LeastConnections,
-    RandomTwo,
-    PeakEwma,
-    lambda: ConsistentHash(compiled_key("client")),
-]
-CLIENTS = [make_exchange(client=f"10.0.0.{n}") for n in range(200)]
+from proxykit.reverse.pool import Pool, PoolSettings
+from proxykit.upstream.server import PoolLimits, Server
 
 
-class Recorder:
-    """A balancer that remembers what it was given."""
+class Remembering:
+    """A balancer that picks the first, and remembers what it was given."""
 
     def __init__(self):
         self.given = []
@@ -37,131 +26,240 @@ class Recorder:
         return servers[0]
 
 
-def shares(pool):
-    chosen = [pool.choose(exchange).name for exchange in CLIENTS]
-    return {name: chosen.count(name) / len(chosen) for name in set(chosen)}
+class Checks:
+    """Health checks that a test answers, by the servers' URLs."""
+
+    def __init__(self):
+        self.waiting = {}
+
+    def make(self, found):
+        return _Check(self, found.url)
+
+    def answer(self, url, *, good):
+        waiting = self.waiting.pop(url)
+        waiting.callback(None) if good else waiting.errback(RuntimeError("ill"))
 
 
-def test_the_balancer_sees_the_same_tuple_until_something_changes():
-    recorder = Recorder()
-    pool = Pool("p", make_servers(1, 1), recorder)
-    pool.choose(CLIENTS[0])
-    pool.refresh()
-    pool.choose(CLIENTS[0])
-    pool.set_weight("b", 2)
-    pool.choose(CLIENTS[0])
+class _Check:
+    def __init__(self, checks, url):
+        self._checks = checks
+        self._url = url
 
-    one, two, three = recorder.given
-    assert one is two
-    assert three is not two
+    def check(self):
+        self._checks.waiting[self._url] = Deferred()
+        return self._checks.waiting[self._url]
 
 
-@pytest.mark.parametrize("balancer", BALANCERS)
-def test_a_weight_counts_from_the_next_exchange_on(balancer):
-    pool = Pool("p", make_servers(1, 1), balancer())
-    assert shares(pool)["b"] == pytest.approx(0.5, abs=0.15)
+class House:
+    """A pool on a clock of its own."""
 
-    pool.set_weight("b", 9)
-    assert shares(pool)["b"] == pytest.approx(0.9, abs=0.09)
+    def __init__(self, *servers, **settings):
+        self.clock = Clock()
+        self.balancer = Remembering()
+        self.checks = Checks()
+        if "health" in settings:
+            settings["make_check"] = self.checks.make
+        found = [each if isinstance(each, FoundServer) else FoundServer(each) for each in servers]
+        self.pool = Pool(
+            "app",
+            self.make_server,
+            self.balancer,
+            source=ListSource(found),
+            settings=PoolSettings(**settings),
+            clock=self.clock,
+        )
+        self.pool.start()
 
-    pool.set_weight("b", 0)
-    assert shares(pool) == {"a": 1.0}
+    def make_server(self, found):
+        limits = PoolLimits(connections=2)
+        server = Server(found.url, None, limits, self.clock, None, weight=found.weight)
+        server.backup = found.backup
+        return server
 
+    def usable(self):
+        try:
+            self.pool.choose(None)
+        except Unavailable:
+            return ""
+        return "".join(server.name for server in self.balancer.given[-1])
 
-@pytest.mark.parametrize("weight", [-1, float("nan"), float("inf")])
-def test_what_is_no_weight_is_refused(weight):
-    with pytest.raises(ValueError, match="not a weight"):
-        Pool("p", make_servers(1), RoundRobin()).set_weight("a", weight)
+    def server(self, name):
+        return next(each.server for each in self.pool.members if each.server.name == name)
 
-
-def test_the_weight_of_a_server_that_is_not_there_cannot_be_set():
-    with pytest.raises(LookupError, match="no server z"):
-        Pool("p", make_servers(1), RoundRobin()).set_weight("z", 1)
-
-
-def test_backups_serve_when_no_other_can_and_only_then():
-    servers = make_servers(1, 1, 1, 1)
-    servers[1].backup = servers[3].backup = True
-    pool = Pool("p", servers, RoundRobin())
-    assert set(shares(pool)) == {"a", "c"}
-
-    servers[0].usable = False
-    pool.refresh()
-    assert set(shares(pool)) == {"c"}
-
-    pool.set_weight("c", 0)
-    assert set(shares(pool)) == {"b", "d"}
-
-    servers[0].usable = True
-    pool.refresh()
-    assert set(shares(pool)) == {"a"}
-
-
-def test_without_a_usable_server_there_is_an_error():
-    pool = Pool("p", make_servers(1, 1), RoundRobin())
-    pool.set_weight("a", 0)
-    pool.set_weight("b", 0)
-
-    with pytest.raises(Unavailable):
-        pool.choose(CLIENTS[0])
+    def fail(self, name, times=1):
+        for _ in range(times):
+            self.server(name).failed()
 
 
-# --- sticky -----------------------------------------------------------------------------------
+def test_the_tuple_is_the_same_until_the_usable_servers_are_others():
+    house = House("a", "b", "c")
+    house.usable(), house.usable()
+    assert house.balancer.given[0] is house.balancer.given[1]
+
+    house.pool.drain("b")
+    house.usable(), house.usable()
+
+    assert house.balancer.given[2] is house.balancer.given[3]
+    assert house.usable() == "ac"
 
 
-def bound_to(pool, name):
-    """Give an exchange of a client that a server has answered before."""
-    earlier = make_exchange()
-    earlier.upstream = name
-    earlier.responded = 1.0
-    response = Response(200)
-    pool.sticky.response(earlier, response)
-    cookie = response.headers.get(b"set-cookie").decode().split(";")[0]
-    return make_exchange(cookie=cookie)
+def test_backups_are_usable_only_when_no_other_is():
+    house = House("a", FoundServer("b", backup=True), FoundServer("c", backup=True))
+    assert house.usable() == "a"
+
+    house.pool.drain("a")
+    assert house.usable() == "bc"
+
+    house.pool.drain("a", drained=False)
+    assert house.usable() == "a"
 
 
-@pytest.fixture
-def servers():
-    return make_servers(1, 1, 1)
+def test_each_fault_has_to_go_by_itself():
+    house = House("a", "b", outliers=OutlierSettings(errors=2), breaker=BreakerSettings(failures=3))
+    house.fail("a", 3)
+    assert house.usable() == "b"
+    assert "ejected, open" in repr(house.pool)
+
+    house.clock.advance(5)  # the breaker is half-open
+    assert house.usable() == "b"
+    house.clock.advance(5)  # its time as an outlier is over
+
+    assert house.usable() == "ab"
 
 
-@pytest.fixture
-def pool(servers):
-    return StickyPool(
-        "p", servers, RoundRobin(), StickyCookie("srv", b"s" * 32, CookieAttributes())
+def test_checks_take_a_server_out_and_bring_it_back():
+    house = House("a", "b", health=HealthSettings(fall=1, rise=1, jitter=0, interval=1))
+    assert house.usable() == "ab", "usable until the checks say otherwise"
+
+    house.checks.answer("a", good=False)
+    assert house.usable() == "b"
+
+    house.clock.advance(1)
+    house.checks.answer("a", good=True)
+    assert house.usable() == "ab"
+
+
+def test_a_server_whose_checks_are_good_again_is_no_outlier_any_more():
+    house = House(
+        "a",
+        "b",
+        health=HealthSettings(fall=1, rise=1, jitter=0, interval=1),
+        outliers=OutlierSettings(errors=1, eject_seconds=1000),
     )
+    house.fail("a")
+    house.checks.answer("a", good=False)
+    house.clock.advance(1)
+    house.checks.answer("a", good=True)
+
+    assert house.usable() == "ab"
+    assert house.server("a").failures == 0
 
 
-def chosen(pool, exchange):
-    return {pool.choose(exchange).name for _ in range(6)}
+def test_when_none_is_usable_it_says_so_or_tries_all():
+    for try_all, usable in ((False, ""), (True, "ab")):
+        house = House("a", "b", breaker=BreakerSettings(failures=1), try_all=try_all)
+        house.fail("a")
+        house.fail("b")
+        assert house.usable() == usable
 
 
-def test_a_client_stays_with_its_server_and_others_take_turns(pool):
-    assert chosen(pool, bound_to(pool, "b")) == {"b"}
-    assert chosen(pool, make_exchange()) == {"a", "b", "c"}
+def test_what_was_drained_is_not_tried_either():
+    house = House("a", "b", try_all=True)
+    house.pool.drain("a")
+    house.pool.drain("b")
+
+    assert house.usable() == ""
 
 
-def test_a_client_is_served_by_another_while_its_server_is_not_usable(pool, servers):
-    exchange = bound_to(pool, "b")
-    servers[1].usable = False
-    pool.refresh()
-    assert chosen(pool, exchange) == {"a", "c"}
+def test_a_full_server_is_passed_over_and_when_all_are_the_wait_is_the_shortest():
+    house = House("a", "b", FoundServer("c", weight=3))
+    house.server("a").active = 2
+    house.server("b").active = 1
+    house.server("c").active = 1
+    assert house.pool.choose(None).name == "c"
 
-    servers[1].usable = True
-    pool.refresh()
-    assert chosen(pool, exchange) == {"b"}
-
-
-def test_a_drained_server_keeps_its_clients_and_gets_no_others(pool):
-    pool.set_weight("b", 0)
-
-    assert chosen(pool, bound_to(pool, "b")) == {"b"}
-    assert chosen(pool, make_exchange()) == {"a", "c"}
+    house.server("b").active = 4
+    house.server("c").active = 9
+    assert house.pool.choose(None).name == "a"
 
 
-def test_a_client_stays_with_the_backup_that_it_came_to(pool, servers):
-    servers[1].backup = True
-    pool.refresh()
+def test_another_attempt_goes_where_nobody_has_failed_lately():
+    house = House("a", "b", "c", FoundServer("d", weight=0))
+    a, b, c, d = (house.server(name) for name in "abcd")
+    b.failures = 1
+    c.active = 2
+    assert house.pool.another(None, [a]) is c
+    assert house.pool.another(None, [a, c]) is b
+    assert house.pool.another(None, [a, b, c]) is d
+    assert house.pool.another(None, [a, b, c, d]) in (a, c), "any, when all were tried"
 
-    assert chosen(pool, bound_to(pool, "b")) == {"b"}
-    assert chosen(pool, make_exchange()) == {"a", "c"}
+
+def test_another_attempt_may_be_at_a_server_that_is_down_when_all_are_tried_if_none_is_usable():
+    house = House(
+        "a",
+        "b",
+        "c",
+        health=HealthSettings(fall=1),
+        breaker=BreakerSettings(failures=1),
+        try_all=True,
+    )
+    a, b, c = (house.server(name) for name in "abc")
+    house.checks.answer("b", good=False)
+    house.fail("c")
+    assert house.usable() == "a"
+
+    assert house.pool.another(None, [a]) is c, "it is not known to be down"
+    assert house.pool.another(None, [a, c]) is b
+
+
+def test_found_servers_are_added_changed_and_released():
+    house = House("a", "b")
+    b = house.server("b")
+    house.pool.servers_found([FoundServer("c"), FoundServer("b", weight=5)])
+
+    assert house.usable() == "cb"
+    assert house.server("b") is b
+    assert b.weight == 5
+
+
+def test_a_new_weight_is_a_new_tuple():
+    house = House("a", "b")
+    house.usable()
+    house.pool.servers_found([FoundServer("a", weight=2), FoundServer("b")])
+    house.usable()
+
+    assert house.balancer.given[0] == house.balancer.given[1]
+    assert house.balancer.given[0] is not house.balancer.given[1]
+
+
+def test_a_pool_takes_over_what_the_one_before_knew():
+    settings = {
+        "health": HealthSettings(fall=1),
+        "outliers": OutlierSettings(errors=1),
+        "breaker": BreakerSettings(failures=5),
+    }
+    before = House("a", "b", "c", "d", **settings)
+    before.checks.answer("a", good=False)
+    before.fail("b")
+    before.pool.drain("c")
+    after = House("a", "b", "c", "d", "e", **settings)
+
+    after.pool.inherit(before.pool)
+
+    assert before.usable() == "d"
+    assert after.usable() == "de"
+
+
+def test_nothing_runs_any_more_once_it_is_retired():
+    house = House("a", "b", health=HealthSettings(), outliers=OutlierSettings(errors=1))
+    house.checks.answer("a", good=True)
+    house.fail("a")
+
+    house.pool.retire()
+
+    assert house.clock.getDelayedCalls() == []
+
+
+def test_a_pool_without_a_server():
+    with pytest.raises(Unavailable, match="no usable server"):
+        House().pool.choose(None)

@@ -34,6 +34,8 @@ class Exchange:
     :ivar route: the route that took it, once one has.
     :ivar addresses: the destination's addresses once they were resolved; only these are used.
     :ivar upstream: the name of the server it was sent to, or ``""``.
+    :ivar cache: what a cache did: ``hit``, ``miss``, ``stale``, ``revalidated``, ``bypass`` or
+        ``collapsed``; ``""`` where there is none.
     :ivar started: on the clock of ``time.monotonic``, in seconds.
     """
 
@@ -41,6 +43,7 @@ class Exchange:
         "_authority",
         "_id",
         "addresses",
+        "cache",
         "client_address",
         "detail",
         "error_type",
@@ -82,6 +85,7 @@ class Exchange:
         self.addresses: Addresses | None = None
         self.user = ""
         self.upstream = ""
+        self.cache = ""
         self.status = 0
         self.received_bytes = 0
         self.sent_bytes = 0
@@ -163,6 +167,7 @@ class Exchange:
             self.detail,
             self.tunnel,
             self.reused,
+            self.cache,
         )
 
     def __repr__(self) -> str:

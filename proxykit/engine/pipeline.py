@@ -18,6 +18,7 @@ from ..interfaces import (
 from ..message.response import Response
 from ..upstream.resolution import Resolver
 from ..upstream.server import Server
+from .cache import Cache
 from .exchange import Exchange
 from .forwarding import ForwardingRules
 
@@ -98,6 +99,7 @@ class Route:
     :ivar upstream: where it sends them, ``None`` when ``answer`` or ``tunnel`` does instead.
     :ivar answer: makes the response, where the proxy answers by itself.
     :ivar strip_prefix: what is taken off the front of the path.
+    :ivar cache: what may answer in the place of ``upstream``, ``None`` for nothing.
     :ivar tunnel: whether the exchange becomes a tunnel to the server at once (CONNECT).
     """
 
@@ -108,6 +110,7 @@ class Route:
     answer: Callable[[Exchange], Response] | None = None
     strip_prefix: bytes = b""
     tunnel: bool = False
+    cache: Cache | None = None
 
 
 Router = Callable[[Exchange], "Route | Awaitable[Route]"]

@@ -34,6 +34,7 @@ class ExchangeRecord:
     :ivar detail: a sentence that says what went wrong, or ``""``.
     :ivar tunnel: whether the exchange became a tunnel.
     :ivar reused: whether the upstream connection had served before.
+    :ivar cache: what a cache did, see ``Exchange``.
     """
 
     exchange_id: str
@@ -58,3 +59,4 @@ class ExchangeRecord:
     detail: str
     tunnel: bool
     reused: bool
+    cache: str = ""

@@ -12,7 +12,7 @@ import enum
 from collections.abc import Awaitable, Callable
 from functools import partial
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -26,6 +26,7 @@ from ..message.response import Response
 from ..upstream.connection import UpstreamConnection
 from ..upstream.server import Server
 from .answers import error_answer
+from .cache import ResponseSource
 from .client import Client
 from .exchange import Exchange
 from .forwarding import framing_line, upgrade_lines
@@ -65,6 +66,7 @@ class Relay:
         "_server",
         "exchange",
         "stage",
+        "watch",
     )
 
     def __init__(self, exchange: Exchange, client: Client) -> None:
@@ -81,6 +83,8 @@ class Relay:
         self._held: list[bytes | FieldSection] | None = None
         self._request_transforms: Transforms | None = None
         self._response_transforms: Transforms | None = None
+        # Sees the head of what upstream answers: a cache's, where it did not take the exchange.
+        self.watch: Callable[[Response], None] | None = None
         self._replaced = False  # a filter answered: what comes from upstream is thrown away
 
     # --- the road, outward --------------------------------------------------------------------
@@ -155,6 +159,16 @@ class Relay:
             return
         if route.upstream is None:
             raise NoRoute("no route takes this request")
+        if route.cache is not None and route.cache.take(self):
+            return
+        self.ask_upstream()
+
+    def ask_upstream(self) -> None:
+        """Send the request to its route's upstream: no cache answers it."""
+        exchange = self.exchange
+        route = exchange.route
+        assert route is not None
+        assert route.upstream is not None
         if route.strip_prefix:
             _strip_prefix(exchange, route.strip_prefix)
         if self._chain.request_body and not isinstance(self._request_framing, NoContent):
@@ -186,6 +200,51 @@ class Relay:
                 self._raised(failure.value, self.exchange, failure)
 
         deferred.addCallback(go_on).addErrback(fail)
+
+    # --- called by a cache --------------------------------------------------------------------
+
+    @property
+    def identity(self) -> object:
+        """The identity of the client: see ``Client``."""
+        return self._client.identity
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether filters have to see the response or its content."""
+        chain = self._chain
+        return bool(chain.response or chain.response_body)
+
+    def wait(self, waitable: Awaitable[Any], then: Callable[[Any], None]) -> None:
+        """Go on with a result when it is there, unless the exchange has ended by then."""
+        self._wait(waitable, then)
+
+    def attach(self, source: ResponseSource) -> None:
+        """Take the response from a source, which calls as an upstream connection does."""
+        self.stage = Stage.WAITING
+        # It is asked for no more than a source can: there is no request to send on it.
+        self._connection = cast(UpstreamConnection, source)
+
+    def detach(self) -> None:
+        """Let go of a source that has not given anything."""
+        self._connection = None
+
+    def send_stored(self, response: Response, fields: bytes, content: bytes) -> None:
+        """Answer with what is stored: nothing filters it, and nothing has to be waited for.
+
+        :param response: is not changed, and may be shared by any number of exchanges.
+        :param fields: the field lines, Content-Length among them.
+        """
+        exchange = self.exchange
+        exchange.response = response
+        exchange.status = response.status
+        self.stage = Stage.RESPONDING
+        client = self._client
+        client.send_response(response, fields, response.framing)
+        if content and exchange.request.method != b"HEAD":
+            exchange.sent_bytes += len(content)
+            client.send_content(content)
+        self._finish()
+        client.end_response(EMPTY_SECTION)
 
     # --- upstream.ConnectionTaker -------------------------------------------------------------
 
@@ -315,6 +374,8 @@ class Relay:
         """Take the final response's head."""
         exchange = self.exchange
         exchange.responded = monotonic()
+        if self.watch is not None:
+            self.watch(response)
         if self._chain.response:
             # Content must not overtake filters that wait.
             self._filter_response(response, 0)

@@ -106,6 +106,7 @@ def _values(record: ExchangeRecord) -> dict[str, object]:
         "detail": record.detail,
         "tunnel": record.tunnel,
         "reused": record.reused,
+        "cache": record.cache,
     }
 
 

@@ -6,6 +6,7 @@ import enum
 from time import monotonic
 from typing import Any, Protocol, cast
 
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.internet.protocol import connectionDone
@@ -300,7 +301,9 @@ class UpstreamConnection(TwistedProtocol):
     def _connection_ended(self, reason: Failure) -> None:
         taker = self._taker
         if taker is not None:
-            end = self._reader.close()
+            # Content that ends with the connection is whole only if that ended in order (RFC 9112
+            # section 8).
+            end = self._reader.close() if reason.check(ConnectionDone) else None
             if end is not None:
                 self._taker = None
                 taker.response_ended(end.trailers)

@@ -107,9 +107,7 @@ class S3Fifo:
         :param reserved: how much of the capacity is used by what is in no queue.
         """
         while self.used + reserved > self.capacity and (self._small or self._main):
-            if self._small and (
-                self._small_used > self.capacity * _SMALL_PART or not self._main
-            ):
+            if self._small and (self._small_used > self.capacity * _SMALL_PART or not self._main):
                 evicted = self._evict_small()
             else:
                 evicted = self._evict_main()

@@ -34,7 +34,9 @@ def uri_prefix(namespace: bytes, scheme: str, host: bytes) -> bytes:
     return b"%s %s://%s" % (namespace, scheme.encode("ascii"), authority.encode("ascii"))
 
 
-def ruled_key(prefix: bytes, target: bytes, rules: CacheRules, values: Mapping[bytes, bytes]) -> bytes:
+def ruled_key(
+    prefix: bytes, target: bytes, rules: CacheRules, values: Mapping[bytes, bytes]
+) -> bytes:
     """Make a key where rules say more than the URI, or less.
 
     :param target: path and query.
@@ -100,7 +102,9 @@ def vary_names(value: bytes | None) -> tuple[bytes, ...]:
     """Give the fields that Vary nominates, in lower case and in order, each once."""
     if not value:
         return ()
-    return tuple(sorted({name for each in value.lower().split(b",") if (name := each.strip(b" \t"))}))
+    return tuple(
+        sorted({name for each in value.lower().split(b",") if (name := each.strip(b" \t"))})
+    )
 
 
 def selecting(

@@ -42,7 +42,7 @@ def _slot_size(key: bytes, responses: Iterable[StoredResponse]) -> int:
     return (
         _ENTRY_BYTES
         + 2 * len(key)
-        + sum(_RESPONSE_BYTES + each.head.size + each.body.size for each in responses)
+        + sum(_RESPONSE_BYTES + each.head.size + int(each.body.size) for each in responses)
     )
 
 

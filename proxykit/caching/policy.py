@@ -314,9 +314,7 @@ def _validatable(values: Mapping[bytes, bytes]) -> bool:
     return b"etag" in values or parse_date(values.get(b"last-modified")) is not None
 
 
-def initial_age(
-    values: Mapping[bytes, bytes], requested_at: float, responded_at: float
-) -> float:
+def initial_age(values: Mapping[bytes, bytes], requested_at: float, responded_at: float) -> float:
     """Give a response's age at the moment at which it came (RFC 9111 section 4.2.3).
 
     :param requested_at: when the request was sent, in seconds since 1970.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 from attrs import frozen
 
@@ -98,7 +99,7 @@ def reasonable(spans: Sequence[Span], complete: int) -> bool:
     """
     if len(spans) == 1:
         return True
-    ordered = all(one.stop <= other.start for one, other in zip(spans, spans[1:], strict=False))
+    ordered = all(one.stop <= other.start for one, other in pairwise(spans))
     return ordered and sum(span.size for span in spans) < complete
 
 

@@ -62,7 +62,9 @@ def weakly_equal(one: bytes | None, other: bytes | None) -> bool:
     return one.removeprefix(b"W/") == other.removeprefix(b"W/")
 
 
-def not_modified(request: Mapping[bytes, bytes], stored: Mapping[bytes, bytes], received: float) -> bool:
+def not_modified(
+    request: Mapping[bytes, bytes], stored: Mapping[bytes, bytes], received: float
+) -> bool:
     """Say whether a client's condition is false, so that 304 is its answer.
 
     RFC 9111 section 4.3.2: If-None-Match goes before If-Modified-Since; without Last-Modified the

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from ..options import Duration, Options, PortNumber
+from .cache import CacheReference
 from .field_types import Count, Endpoints, Networks
 from .filter_entry import FilterEntry
 
@@ -21,4 +22,5 @@ class ForwardListener(Options):
     connect_timeout: Duration = Field(default=10.0, description="For a connection to an origin.")
     response_timeout: Duration = Field(default=60.0, description="For an origin to go on.")
     max_connections: Count = Field(default=100, description="To one origin.")
+    cache: CacheReference | None = Field(default=None, description="What may answer instead.")
     filters: list[FilterEntry] = Field(default=[], description="In the order in which they run.")

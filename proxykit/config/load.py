@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from .filter_entry import FilterEntry
 from .models import Configuration
 from .places import KeyPath, Places
-from .registry import balancer_factories, filter_factories
+from .registry import balancer_factories, filter_factories, store_factories
 
 
 @frozen(slots=True)
@@ -175,6 +175,7 @@ def _cross_problems(configuration: Configuration) -> Iterator[tuple[KeyPath, str
             pool.resolve(balancers[pool.balance])
         else:
             yield ("pool", name, "balance"), _unknown(pool.balance, balancers, "balancer")
+    yield from _cache_problems(configuration)
     for name, reverse in configuration.reverse.items():
         for index, route in enumerate(reverse.routes):
             if route.pool is not None and route.pool not in configuration.pool:
@@ -186,6 +187,31 @@ def _cross_problems(configuration: Configuration) -> Iterator[tuple[KeyPath, str
     yield from _doubled_listeners(configuration)
     if not configuration.forward and not configuration.reverse:
         yield (), "nothing to serve: there is neither a forward nor a reverse listener"
+
+
+def _cache_problems(configuration: Configuration) -> Iterator[tuple[KeyPath, str]]:
+    factories = store_factories()
+    for name, cache in configuration.cache.items():
+        factory = factories.get(cache.store)
+        if factory is None:
+            yield ("cache", name, "store"), _unknown(cache.store, factories, "store")
+            continue
+        try:
+            options = factory.options.model_validate(cache.model_extra or {})
+        except ValidationError as error:
+            yield from _schema_problems(factory.options, error, ("cache", name))
+        else:
+            cache.resolve(factory, options)
+    for kind in ("forward", "reverse"):
+        for name, listener in getattr(configuration, kind).items():
+            uses: list[tuple[KeyPath, Any]] = [
+                ((kind, name, "cache"), getattr(listener, "cache", None))
+            ]
+            for index, route in enumerate(getattr(listener, "routes", ())):
+                uses.append(((kind, name, "routes", index, "cache"), route.cache))
+            for place, use in uses:
+                if use is not None and use.use not in configuration.cache:
+                    yield place, _unknown(use.use, configuration.cache, "cache")
 
 
 def _filter_entries(configuration: Configuration) -> Iterator[tuple[KeyPath, FilterEntry]]:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from ..options import Options
+from .cache import CacheReference
 from .field_types import Endpoints, HostPatterns, Methods, Networks, PathPattern
 from .filter_entry import FilterEntry
 
@@ -32,12 +33,15 @@ class Route(Options):
     strip_prefix: str | None = Field(
         default=None, pattern=r"^/[!-~]*$", description="Taken off the path."
     )
+    cache: CacheReference | None = Field(default=None, description="What may answer instead.")
     filters: list[FilterEntry] = Field(default=[], description="Run behind the listener's.")
 
     @model_validator(mode="after")
     def _goes_somewhere(self) -> Route:
         if (self.pool is None) == (self.redirect is None):
             raise ValueError("a route needs either pool or redirect")
+        if self.cache is not None and self.pool is None:
+            raise ValueError("a redirect needs no cache")
         return self
 
 

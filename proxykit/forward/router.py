@@ -7,6 +7,7 @@ from typing import Any
 
 from attrs import frozen
 
+from ..engine.cache import Cache
 from ..engine.exchange import Exchange
 from ..engine.pipeline import Chain, Route
 from ..errors import Denied, WrongListener
@@ -47,12 +48,14 @@ class ForwardRouter:
         connect_ports: Collection[int] = (443,),
         *,
         allow_private: bool = False,
+        cache: Cache | None = None,
     ) -> None:
         """Set the rules.
 
         :param make_server: makes a server out of its name and a connector.
         :param make_connector: makes a connector out of a host and a port.
         :param connect_ports: which ports CONNECT may reach.
+        :param cache: what may answer in the place of an origin.
         :param allow_private: whether private destinations may be reached.
         """
         self._resolver = resolver
@@ -61,6 +64,7 @@ class ForwardRouter:
         self._chain = chain
         self._connect_ports = frozenset(connect_ports)
         self._allow_private = allow_private
+        self._cache = cache
         self._routes: dict[tuple[Authority, bool, Addresses], tuple[Route, Server]] = {}
         self._judged: dict[str, tuple[Addresses, Addresses]] = {}
 
@@ -135,7 +139,13 @@ class ForwardRouter:
         connector = self._make_connector(authority.host, port)
         connector.pinned = addresses
         server = self._make_server(Authority(authority.host, port).text(), connector)
-        route = Route("", chain=self._chain, upstream=_Origin(server), tunnel=tunnel)
+        route = Route(
+            "",
+            chain=self._chain,
+            upstream=_Origin(server),
+            tunnel=tunnel,
+            cache=None if tunnel else self._cache,
+        )
         return route, server
 
     def _forget_unused(self) -> None:

@@ -36,7 +36,7 @@ class RouteMatch:
         request = exchange.request
         if self.methods and request.method not in self.methods:
             return False
-        if self.hosts and not any(_host_matches(host, exchange.host) for host in self.hosts):
+        if self.hosts and not any(host_matches(host, exchange.host) for host in self.hosts):
             return False
         return self.path is None or self.path.matches(normalised_path(request.path))
 
@@ -65,7 +65,8 @@ class ReverseRouter:
         raise NoRoute("no route takes this request")
 
 
-def _host_matches(wanted: str, host: str) -> bool:
+def host_matches(wanted: str, host: str) -> bool:
+    """Say whether a host is the one that is wanted, or below it where that begins with ``*.``."""
     if wanted.startswith("*."):
         return host.endswith(wanted[1:]) and len(host) > len(wanted) - 1
     return host == wanted

@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterable
 from hashlib import blake2s
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 from attrs import field, frozen
 
+from ..caching.shared import SharedCache
 from ..config.models import Configuration
 from ..engine.exchange import Exchange
 from ..engine.forwarding import Direction, ForwardingRules
@@ -31,11 +33,14 @@ class Environment:
     :ivar reactor: the reactor.
     :ivar sweeper: the time-outs' clock.
     :ivar resolver: names to addresses.
+    :ivar caches: by their definitions: one lives as long as a plan uses it, so that a reload keeps
+        what it holds.
     """
 
     reactor: Any
     sweeper: Sweeper
     resolver: Resolver
+    caches: WeakValueDictionary[str, SharedCache] = field(factory=WeakValueDictionary)
 
     @classmethod
     def of(cls, reactor: Any) -> Environment:
@@ -81,6 +86,7 @@ class Compilation:
 
     :ivar plan: what is ready by now.
     :ivar pools: by name; compiled before the routes that name them.
+    :ivar caches: by name, likewise.
     :ivar context: what plug-ins are given.
     :ivar head_limits: the limits on every head.
     """
@@ -95,6 +101,7 @@ class Compilation:
         self.environment = environment
         self.plan = Plan()
         self.pools: dict[str, Pool] = {}
+        self.caches: dict[str, SharedCache] = {}
         self._limits = limits = configuration.limits
         self._observers = observers
         self.head_limits = HeadLimits(limits.head_size, limits.target_size, limits.headers)

@@ -7,6 +7,7 @@ from ..engine.forwarding import Direction
 from ..forward.router import ForwardRouter
 from ..upstream.connector import TcpConnector
 from ..upstream.server import PoolLimits, Server
+from .cache import use_cache
 from .compilation import Compilation
 
 
@@ -42,6 +43,7 @@ def compile_forward(compilation: Compilation, name: str, model: ForwardListener)
         chain,
         model.connect_ports,
         allow_private=model.allow_private,
+        cache=use_cache(compilation, "forward", model.cache, forward=True) if model.cache else None,
     )
     compilation.plan.retiring.append(router.retire)
     pipeline = compilation.pipeline(

@@ -13,6 +13,7 @@ from ..message.path import PathMatch
 from ..message.response import Response
 from ..net.tls import server_context
 from ..reverse.router import ReverseRouter, RouteMatch
+from .cache import use_cache
 from .compilation import Compilation
 
 
@@ -20,7 +21,7 @@ def compile_reverse(compilation: Compilation, name: str, model: ReverseListener)
     """Compile one reverse listener into the plan; its pools are there already."""
     chain = compilation.chain(model.filters)
     router = ReverseRouter(
-        [_route(compilation, index, each, chain) for index, each in enumerate(model.routes)]
+        [_route(compilation, name, index, each, chain) for index, each in enumerate(model.routes)]
     )
     pipeline = compilation.pipeline(
         name, Direction.REVERSE, model.trust_proxy, router.choose, chain
@@ -33,7 +34,9 @@ def compile_reverse(compilation: Compilation, name: str, model: ReverseListener)
         compilation.listen(model.tls.listen, pipeline, tls)
 
 
-def _route(compilation: Compilation, index: int, model: RouteModel, outer: Chain) -> RouteMatch:
+def _route(
+    compilation: Compilation, listener: str, index: int, model: RouteModel, outer: Chain
+) -> RouteMatch:
     inner = compilation.chain(model.filters)
     route = Route(
         name=model.name or str(index),
@@ -42,6 +45,7 @@ def _route(compilation: Compilation, index: int, model: RouteModel, outer: Chain
         upstream=compilation.pools[model.pool] if model.pool is not None else None,
         answer=_redirect(model.redirect.to, model.redirect.status) if model.redirect else None,
         strip_prefix=(model.strip_prefix or "").rstrip("/").encode("ascii"),
+        cache=use_cache(compilation, listener, model.cache, forward=False) if model.cache else None,
     )
     path = PathMatch.of(model.path) if model.path is not None else None
     methods = frozenset(method.encode("ascii") for method in model.methods)

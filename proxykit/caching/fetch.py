@@ -1,0 +1,617 @@
+"""One request of a cache's own, for one client or for a crowd that asks for the same thing.
+
+A fetch is a relay without a client: it takes the road from the upstream on. Whoever waits for it
+has a ``Reader``, and each reads what arrives at its own pace.
+
+Three things can become of a response. It is *kept*: written into the store while it arrives, as
+fast as the server gives it. It is *shared*, but not kept: then what no reader needs any more is let
+go, and the server is held back for the fastest of them. Or it goes to the one client that it is for
+(*direct*), as if there were no cache, and everybody else asks for themselves.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Awaitable, Callable, Sequence
+from time import monotonic
+from typing import TYPE_CHECKING, Any, cast
+
+from attrs import field, frozen
+
+from ..engine.client import Client
+from ..engine.exchange import Exchange
+from ..engine.pipeline import EMPTY_CHAIN
+from ..engine.relay import Relay, Stage
+from ..errors import ProxykitError, UpstreamError
+from ..message.fields import FieldSection
+from ..message.framing import Length, NoContent
+from ..message.response import Response
+from ..net.sweeper import NEVER
+from .answering import Asked, make_answer
+from .pieces import Pieces
+from .policy import Verdict
+from .reader import Reader
+from .status import age_field, forwarded, hit
+from .stored import StoredHead, StoredResponse
+from .use import usable_on_error
+
+if TYPE_CHECKING:
+    from .route_cache import RouteCache
+
+_AHEAD = 256 * 1024  # how far a shared fetch may be ahead of its fastest reader, in bytes
+_WORTH_FINISHING = 1024 * 1024  # what is left of a response that nobody waits for any more
+
+
+class NotValidated(UpstreamError):
+    """A response that must be validated could not be (RFC 9111 section 5.2.2.2)."""
+
+    status = 504
+    error_type = "connection_timeout"
+
+
+class SharedFailure(UpstreamError):
+    """The request that this one waited for was answered with an error."""
+
+    error_type = "http_response_incomplete"
+
+
+class _Fate(enum.Enum):
+    """What becomes of a response."""
+
+    UNKNOWN = "unknown"
+    KEPT = "kept"
+    SHARED = "shared"
+    DIRECT = "direct"
+    ANSWERED = "answered"  # every reader was given something else
+
+
+@frozen(slots=True, eq=False)
+class Plan:
+    """What a fetch is for.
+
+    :ivar why: the reason for asking the server, as Cache-Status says it.
+    :ivar candidates: stored responses that it validates, or that may stand in for a failure.
+    :ivar conditional: whether the request asks for their validation.
+    :ivar table_key: where other requests find it, ``None`` when they must not.
+    :ivar background: whether it goes on though nobody waits.
+    """
+
+    why: bytes
+    candidates: Sequence[StoredResponse] = ()
+    conditional: bool = False
+    table_key: Any = None
+    background: bool = False
+
+
+@frozen(slots=True, eq=False)
+class _Identity:
+    """All that a fetch has of a client; every call to one is overridden in ``Fetch``."""
+
+    identity: object = field()
+
+
+class Fetch(Relay):
+    """See above.
+
+    :ivar deadline: see ``net.sweeper``; then those who wait for it wait no more.
+    :ivar is_complete: whether all of the content has arrived.
+    """
+
+    __slots__ = (
+        "_asked",
+        "_boundary",
+        "_cache",
+        "_content_ended",
+        "_direct",
+        "_fate",
+        "_first",
+        "_head",
+        "_plan",
+        "_progressing",
+        "_readers",
+        "_requested_at",
+        "_stopped",
+        "_tail",
+        "_waiting",
+        "_writer",
+        "deadline",
+        "is_complete",
+    )
+
+    def __init__(
+        self, cache: RouteCache, exchange: Exchange, identity: object, asked: Asked, plan: Plan
+    ) -> None:
+        """Make one that has not asked yet; call ``join`` for who waits, then ``begin``.
+
+        :param exchange: of its own, on a route.
+        :param identity: see ``engine.client.Client``.
+        :param asked: what the first client asks for.
+        """
+        super().__init__(exchange, cast(Client, _Identity(identity)))
+        self._chain = EMPTY_CHAIN
+        self._cache = cache
+        self._asked = asked
+        self._plan = plan
+        self._waiting: list[Reader] = []
+        self._readers: list[Reader] = []
+        self._direct: Reader | None = None
+        self._fate = _Fate.UNKNOWN
+        self._head: StoredHead | None = None
+        self._writer: Any = None
+        self._first: Any = None  # the body of what was written to the store
+        self._boundary = 0  # where the store stopped taking it
+        self._tail: Pieces | None = None  # and what came behind that
+        self._requested_at = exchange.now
+        self._content_ended = False
+        self._stopped = False
+        self._progressing = False
+        self.is_complete = False
+        self.deadline = NEVER
+
+    def __repr__(self) -> str:
+        return (
+            f"<Fetch {self._fate.value} {len(self._waiting)} waiting {len(self._readers)} reading>"
+        )
+
+    # --- who waits ----------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Ask the server."""
+        try:
+            self.ask_upstream()
+        except Exception as error:
+            self._raised(error, self.exchange)
+
+    def join(self, reader: Reader) -> None:
+        """Take a reader that waits, or one that reads from the beginning of what is kept."""
+        reader.fetch = self
+        if self._fate is _Fate.UNKNOWN:
+            self._waiting.append(reader)
+            if len(self._waiting) > 1 and self.deadline is NEVER:
+                self.deadline = monotonic() + self._cache.lock_seconds
+                self._cache.sweeper.add(self)
+        else:
+            self._give(reader, first=False)
+
+    def may_join(self, asked: Asked) -> bool:
+        """Say whether another request can have what this one brings."""
+        if self._fate is _Fate.UNKNOWN:
+            return True
+        head = self._head
+        return (
+            self._fate is _Fate.KEPT
+            and head is not None
+            and self._tail is None
+            and asked.matches(head)
+            and head.terms.lifetime > head.age(self.exchange.now)
+            and not head.terms.validated_only
+        )
+
+    def left(self, reader: Reader) -> None:
+        """Forget a reader that is done or whose client is gone."""
+        if reader in self._waiting:
+            self._waiting.remove(reader)
+        if reader in self._readers:
+            self._readers.remove(reader)
+        if self._direct is reader:
+            self._direct = None
+            if self.stage is not Stage.ENDED:
+                self._drop()
+            return
+        if self.stage is Stage.ENDED or self._waiting or self._plan.background:
+            return
+        if not self._readers:
+            if not self._is_worth_finishing():
+                self._drop()
+        elif self._fate is _Fate.SHARED or self._tail is not None:
+            self.progressed()
+
+    def _is_worth_finishing(self) -> bool:
+        """Say whether a response that nobody waits for is to be stored all the same."""
+        head = self._head
+        if self._fate is not _Fate.KEPT or self._tail is not None or head is None:
+            return False
+        expected = head.span.size if head.span is not None else head.complete
+        if expected is None:
+            return False
+        left = expected - self.size
+        return left <= _WORTH_FINISHING or left <= expected // 2
+
+    def deadline_passed(self) -> None:
+        """Called by the sweeper: who waits for somebody else's request asks for themselves."""
+        self.deadline = NEVER
+        self._cache.sweeper.discard(self)
+        # The first one's request is the one that is under way, unless nobody's is.
+        patient = 0 if self._plan.background else 1
+        others = self._waiting[patient:]
+        del self._waiting[patient:]
+        for reader in others:
+            self._ask_alone(reader, detail=b"lock-timeout")
+
+    def _ask_alone(self, reader: Reader, *, validate: bool = True, detail: bytes = b"") -> None:
+        """Send a reader's request on its own way."""
+        reader.release()
+        candidates = self._plan.candidates if validate else ()
+        self._cache.ask_alone(reader.relay, reader.asked, candidates, detail)
+
+    # --- the content, for readers -------------------------------------------------------------
+
+    @property
+    def size(self) -> int:
+        """How many bytes of the content there are by now."""
+        tail = self._tail
+        if tail is not None:
+            return self._boundary + tail.size
+        return int(self._first.size) if self._first is not None else 0
+
+    def read(self, offset: int, most: int) -> bytes | Awaitable[bytes]:
+        """See ``IStoredBody``."""
+        tail = self._tail
+        if tail is None or offset < self._boundary:
+            if self._first is None or offset >= self._first.size:
+                return b""
+            found: bytes | Awaitable[bytes] = self._first.read(offset, most)
+            return found
+        return tail.read(offset - self._boundary, most)
+
+    def progressed(self) -> None:
+        """A reader has read on: what nobody needs is let go, and the server may go on."""
+        tail = self._tail
+        if tail is None or self._progressing or self.stage is Stage.ENDED:
+            return
+        self._progressing = True
+        try:
+            positions = [reader.position for reader in self._readers]
+            if not positions:
+                return
+            fastest = max(positions)
+            limit = self._cache.max_object_size
+            for reader in self._readers[:]:
+                if fastest - reader.position > limit:
+                    # It would have the others wait, or the memory grow.
+                    reader.fail(SharedFailure("the client was too slow for a shared response"))
+            slowest = min((reader.position for reader in self._readers), default=fastest)
+            if slowest >= self._boundary:
+                self._first = None if self._boundary else self._first
+                tail.forget(slowest - self._boundary)
+            ahead = self.size - fastest
+            if self._stopped and ahead < _AHEAD // 2:
+                self._stopped = False
+                if self._connection is not None:
+                    self._connection.resume()
+            elif not self._stopped and ahead > _AHEAD and self._connection is not None:
+                self._stopped = True
+                self._connection.pause()
+        finally:
+            self._progressing = False
+
+    # --- upstream.ResponseTaker ---------------------------------------------------------------
+
+    def interim_received(self, response: Response) -> None:
+        """An interim response is for whoever asked first."""
+        if self._waiting and not self._plan.background:
+            self._waiting[0].relay.interim_received(response)
+
+    def response_received(self, response: Response) -> None:
+        """Decide what becomes of a response, and give it to those who wait."""
+        self.exchange.responded = monotonic()
+        self._settle()
+        if response.status == 304 and self._plan.conditional:
+            self._validated(response)
+            return
+        if response.status >= 500 and self._serve_stale(response.status):
+            return
+        verdict = self._cache.judge(self._asked, response, self.exchange.now)
+        if not verdict.shareable:
+            self._pass_on(response, verdict)
+            return
+        head = self._cache.make_head(
+            self._asked, response, verdict, self._requested_at, self.exchange.now
+        )
+        if head is None or make_answer(self._asked, head, ()) is None:
+            self._pass_on(response, verdict)
+            return
+        self._keep(response, head, verdict)
+
+    def _settle(self) -> None:
+        """The head is here: the lock is over."""
+        self.deadline = NEVER
+        self._cache.sweeper.discard(self)
+
+    def _keep(self, response: Response, head: StoredHead, verdict: Verdict) -> None:
+        self._head = head
+        framing = response.framing
+        size = framing.size if isinstance(framing, Length) else None
+        if isinstance(framing, NoContent):
+            size = 0
+        if verdict.terms is not None and not verdict.reason:
+            if size is None or size <= self._cache.max_object_size:
+                self._writer = self._cache.store.begin(self._asked.key, size)
+        if self._writer is not None:
+            self._fate = _Fate.KEPT
+            self._first = self._writer.body
+        else:
+            self._fate = _Fate.SHARED
+            self._tail = Pieces()
+            self._leave_table()
+        waiting, self._waiting = self._waiting, []
+        for index, reader in enumerate(waiting):
+            self._give(reader, first=index == 0)
+        if not self._readers and not self._plan.background and not isinstance(framing, NoContent):
+            # A HEAD's or a 304's worth was all that anybody wanted: the content is kept all the
+            # same if it is not too much.
+            if self._fate is _Fate.SHARED or not self._is_worth_finishing():
+                self._drop()
+
+    def _give(self, reader: Reader, *, first: bool) -> None:
+        """Let a reader begin with what arrives."""
+        head = self._head
+        assert head is not None
+        asked = reader.asked
+        if not first:
+            if not self._may_share(head, asked):
+                self._share_failure(reader, head)
+                return
+        exchange = reader.relay.exchange
+        exchange.upstream = self.exchange.upstream
+        exchange.reused = self.exchange.reused
+        extra = [
+            forwarded(
+                self._name,
+                self._plan.why,
+                status=None if first else head.status,
+                stored=self._fate is _Fate.KEPT,
+                collapsed=not first,
+            )
+        ]
+        age = head.age(self.exchange.now)
+        if age >= 1 or not first:
+            extra.insert(0, age_field(age))
+        self._readers.append(reader)
+        label = "miss" if first else "collapsed"
+        if not reader.serve(head, self, tuple(extra), label):
+            self._readers.remove(reader)
+            self._ask_alone(reader)
+
+    def _may_share(self, head: StoredHead, asked: Asked) -> bool:
+        """Say whether a response that is arriving may answer another request than its own."""
+        if head.status >= 500:
+            return _same_user(asked, self._asked)
+        terms = head.terms
+        return (
+            asked.matches(head)
+            and not terms.validated_only
+            and terms.lifetime > head.age(self.exchange.now)
+        )
+
+    def _share_failure(self, reader: Reader, head: StoredHead) -> None:
+        if head.status >= 500:
+            # The server has trouble enough: the crowd is not sent to it one by one. But what it
+            # said to one user is not shown to another.
+            reader.fail(SharedFailure(f"the server answered {head.status} to the same request"))
+        else:
+            self._ask_alone(reader)
+
+    def _pass_on(self, response: Response, verdict: Verdict) -> None:
+        """Give the response to the one client that it is for; the others ask for themselves."""
+        self._fate = _Fate.DIRECT
+        self._leave_table()
+        if self._plan.table_key is not None:
+            self._cache.mark_private(self._asked.key)
+        waiting, self._waiting = self._waiting, []
+        if self._plan.background or not waiting:
+            self._drop()
+            for reader in waiting:
+                self._ask_alone(reader)
+            return
+        first, *others = waiting
+        self._direct = first
+        first.direct = True
+        relay = first.relay
+        relay.exchange.upstream = self.exchange.upstream
+        relay.exchange.reused = self.exchange.reused
+        relay.exchange.cache = "miss"
+        response.headers.add(*forwarded(self._name, self._plan.why))
+        relay.response_received(response)
+        for reader in others:
+            self._ask_alone(reader)
+
+    def _validated(self, response: Response) -> None:
+        """Take a 304: what is stored is fresh again (RFC 9111 section 4.3.4)."""
+        self._fate = _Fate.ANSWERED
+        self._leave_table()
+        chosen = self._cache.freshen(
+            self._asked, self._plan.candidates, response, self._requested_at, self.exchange.now
+        )
+        waiting, self._waiting = self._waiting, []
+        for index, reader in enumerate(waiting):
+            if chosen is None:
+                # It is not about anything that is stored here.
+                self._ask_alone(reader, validate=False)
+                continue
+            head = chosen.head
+            age = head.age(self.exchange.now)
+            if index and not self._may_share(head, reader.asked):
+                self._ask_alone(reader)
+                continue
+            exchange = reader.relay.exchange
+            exchange.upstream = self.exchange.upstream
+            exchange.reused = self.exchange.reused
+            status = forwarded(self._name, b"stale", status=304, collapsed=index > 0)
+            label = "collapsed" if index else "revalidated"
+            reader.fetch = None
+            if not reader.serve(head, chosen.body, (age_field(age), status), label):
+                self._ask_alone(reader, validate=False)
+
+    def _serve_stale(self, status: int | None) -> bool:
+        """Answer with what is stored because nothing fresh can be had (RFC 5861 section 4).
+
+        :param status: what the server answered, ``None`` when it did not.
+        :returns: whether everybody who waits was answered, and somebody did.
+        """
+        now = self.exchange.now
+        answered: list[Reader] = []
+        for reader in self._waiting:
+            for stored in self._plan.candidates:
+                head = stored.head
+                age = head.age(now)
+                if not reader.asked.matches(head):
+                    continue
+                if not usable_on_error(head.terms, age, reader.asked.directives):
+                    continue
+                left = head.terms.lifetime - age
+                reader.fetch = None
+                if reader.serve(
+                    head, stored.body, (age_field(age), hit(self._name, left)), "stale"
+                ):
+                    answered.append(reader)
+                    break
+                reader.fetch = self
+        self._waiting = [reader for reader in self._waiting if reader not in answered]
+        if self._waiting or not (answered or self._plan.background):
+            return False
+        if status is not None:
+            # The stored response stays as it is (section 4.3.3): the error is not kept.
+            self._fate = _Fate.ANSWERED
+            self._drop()
+        return True
+
+    def content_received(self, data: bytes) -> None:
+        """Keep content, or share it, or pass it on."""
+        if self._fate is _Fate.KEPT and self._tail is None:
+            if self.size + len(data) <= self._cache.max_object_size and self._writer.write(data):
+                return
+            self._spill()
+        if self._tail is not None:
+            self._tail.append(data)
+        elif self._direct is not None:
+            self._direct.relay.content_received(data)
+
+    def _spill(self) -> None:
+        """Keep no more of it: it became too large, or there is no room."""
+        self._fate = _Fate.SHARED
+        self._leave_table()
+        self._boundary = self._first.size
+        self._tail = Pieces()
+        self._writer.abort()
+        self._writer = None
+        if not self._readers:
+            self._drop()
+
+    def flush(self) -> None:
+        """All that one read brought was handed over: let everybody read on."""
+        if self._direct is not None:
+            self._direct.relay.flush()
+            return
+        for reader in self._readers[:]:
+            reader.pump()
+            if not reader.is_done:
+                reader.relay.flush()
+        self.progressed()
+
+    def response_ended(self, trailers: FieldSection) -> None:
+        """The response is complete: it may be found from now on."""
+        self._connection = None
+        self._finish()
+        if self._direct is not None:
+            direct, self._direct = self._direct, None
+            direct.fetch = None
+            direct.relay.response_ended(trailers)
+            return
+        if self._fate is _Fate.ANSWERED:
+            return
+        self.is_complete = True
+        if self._writer is not None and self._head is not None:
+            writer, self._writer = self._writer, None
+            self._cache.commit(self._asked, self._head, writer)
+        self._leave_table()
+        for reader in self._readers[:]:
+            reader.pump()
+
+    def fail(self, error: ProxykitError) -> None:
+        """There is no response, or no more of it; nothing of it is kept."""
+        if self.stage is Stage.ENDED:
+            return
+        responding = self._fate is not _Fate.UNKNOWN
+        self._leave_upstream()
+        self._finish()
+        self._settle()
+        self._leave_table()
+        self._abort_writer()
+        if not responding:
+            self._serve_stale(None)
+        readers = [*self._waiting, *self._readers]
+        if self._direct is not None:
+            readers.append(self._direct)
+        self._waiting, self._readers, self._direct = [], [], None
+        for reader in readers:
+            reader.fetch = None
+            reader.fail(self._as_told(error, reader))
+
+    def _as_told(self, error: ProxykitError, reader: Reader) -> ProxykitError:
+        """Give the error that a reader is told: 504 where nothing stale may stand in."""
+        never_stale = any(
+            stored.head.terms.never_stale and reader.asked.matches(stored.head)
+            for stored in self._plan.candidates
+        )
+        if never_stale and self._plan.conditional and self._fate is _Fate.UNKNOWN:
+            return NotValidated(f"the stored response could not be validated: {error}")
+        return error
+
+    def _drop(self) -> None:
+        """End without a word: nobody waits."""
+        self._leave_upstream()
+        self._finish()
+        self._settle()
+        self._leave_table()
+        self._abort_writer()
+
+    def _abort_writer(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.abort()
+
+    def _leave_table(self) -> None:
+        self._cache.forget(self._plan.table_key, self)
+
+    def _finish(self) -> None:
+        """End; the exchange is one of the cache's own, so nobody observes it."""
+        self.stage = Stage.ENDED
+
+    @property
+    def _name(self) -> bytes:
+        return self.exchange.pipeline.rules.pseudonym
+
+    # --- backpressure -------------------------------------------------------------------------
+
+    def pause_direct(self) -> None:
+        """The client that the response goes to takes no more for now."""
+        self._on_connection(lambda connection: connection.pause())
+
+    def resume_direct(self) -> None:
+        """It takes more again."""
+        self._on_connection(lambda connection: connection.resume())
+
+    def hold_direct(self) -> None:
+        """A filter of that client's waits."""
+        self._on_connection(lambda connection: connection.hold())
+
+    def unhold_direct(self) -> None:
+        """It waits no more."""
+        self._on_connection(lambda connection: connection.unhold())
+
+    def _on_connection(self, call: Callable[[Any], None]) -> None:
+        if self._connection is not None:
+            call(self._connection)
+
+    def pause_sending(self) -> None:
+        """A fetch sends no content."""
+
+    def resume_sending(self) -> None:
+        """A fetch sends no content."""
+
+
+def _same_user(one: Asked, other: Asked) -> bool:
+    return all(
+        one.values.get(name) == other.values.get(name) for name in (b"cookie", b"authorization")
+    )

@@ -1,0 +1,81 @@
+"""Parts of a whole, combined (RFC 9111 section 3.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from attrs import evolve
+
+from .pieces import BLOCK
+from .ranges import Span
+from .stored import StoredHead, StoredResponse
+from .validation import entity_tag, strongly_equal
+
+
+def combine_and_commit(
+    store: Any, key: bytes, head: StoredHead, writer: Any, same: Sequence[StoredResponse]
+) -> None:
+    """Store a part, joined with the stored parts that it touches.
+
+    "A cache MAY combine these responses into a single stored response ... if they all share the
+    same strong validator". What is whole already and is the same stays; other parts of the same
+    whole stay beside it; parts of another make way.
+
+    :param head: of the new part; its ``span`` says which.
+    :param writer: with its content.
+    :param same: what is stored under this key for requests like this.
+    """
+    assert head.span is not None
+    related = [each for each in same if _same_whole(head, each.head)]
+    if any(each.head.span is None for each in related):
+        # The whole is stored: the part has nothing that it has not.
+        writer.abort()
+        return
+    replaced = [each for each in same if each not in related]
+    span = head.span
+    touching: list[StoredResponse] = []
+    # Until nothing more touches: a part may close the gap between two others.
+    while found := [e for e in related if e not in touching and _touches(span, e.head.span)]:
+        touching += found
+        for each in found:
+            assert each.head.span is not None
+            span = Span(min(span.start, each.head.span.start), max(span.stop, each.head.span.stop))
+    if not touching:
+        writer.commit(head, replaced)
+        return
+    joined = store.begin(key, span.size)
+    sources = [(head.span, writer.body)]
+    sources += [(each.head.span, each.body) for each in touching if each.head.span is not None]
+    if joined is None or not _copy(span, sources, joined):
+        if joined is not None:
+            joined.abort()
+        writer.commit(head, replaced)
+        return
+    whole = span.size == head.complete
+    joined.commit(evolve(head, span=None if whole else span), [*replaced, *touching])
+    writer.abort()
+
+
+def _same_whole(one: StoredHead, other: StoredHead) -> bool:
+    tags = [entity_tag(head.section.values.get(b"etag")) for head in (one, other)]
+    return strongly_equal(*tags) and one.complete == other.complete
+
+
+def _touches(one: Span, other: Span | None) -> bool:
+    return other is not None and one.start <= other.stop and other.start <= one.stop
+
+
+def _copy(span: Span, sources: Sequence[tuple[Span, Any]], joined: Any) -> bool:
+    """Write a span out of the sources that cover it; give whether that could be done at once."""
+    position = span.start
+    while position < span.stop:
+        source, body = next(
+            (part, body) for part, body in sources if part.start <= position < part.stop
+        )
+        piece = body.read(position - source.start, min(BLOCK, source.stop - position))
+        # A store that has to wait for its disk keeps the parts apart.
+        if not isinstance(piece, bytes) or not piece or not joined.write(piece):
+            return False
+        position += len(piece)
+    return True

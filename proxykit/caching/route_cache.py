@@ -1,0 +1,638 @@
+"""A route's cache: takes its exchanges, answers what it can, fetches what it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from time import time
+from typing import Any
+
+from attrs import evolve, frozen
+
+from ..engine.answers import error_answer
+from ..engine.exchange import Exchange
+from ..engine.relay import Relay
+from ..errors import BadRequest, ProxykitError
+from ..message.dates import format_date, parse_date
+from ..message.fields import Field, FieldSection
+from ..message.framing import NO_CONTENT, Length, NoContent
+from ..message.request import Request
+from ..message.response import Response
+from ..message.target import Form
+from ..net.sweeper import Sweeper
+from .answering import Asked
+from .control import Purger, tags_of
+from .fetch import Fetch, Plan
+from .invalidation import changed_uris, is_error, is_safe
+from .keys import PARTS, cookies, ruled_key, selecting, uri_prefix, vary_names
+from .partial import combine_and_commit
+from .policy import NEVER_STORED, RequestFacts, Terms, Verdict, initial_age, judge
+from .ranges import parse_content_range, parse_range
+from .reader import Reader
+from .rules import CacheRules
+from .shared import SharedCache
+from .status import age_field, forwarded, hit
+from .stored import StoredHead, StoredResponse
+from .use import Use, decide, request_directives
+from .validation import CONDITIONAL, conditions, needs_the_origin, updated_fields, validates
+
+# A request with one of these needs a closer look than the straight path gives.
+_CLOSER_LOOK = CONDITIONAL | {b"cache-control", b"pragma", b"range"}
+
+# Fields that change what many servers answer and that no Vary ever names: "unkeyed inputs". A
+# request with one of them passes the cache by, so that nobody else is given what it provoked.
+_UNKEYED = frozenset(
+    {
+        b"x-original-url",
+        b"x-original-uri",
+        b"x-original-host",
+        b"x-rewrite-url",
+        b"x-http-method",
+        b"x-http-method-override",
+        b"x-method-override",
+        b"x-host",
+        b"x-http-host-override",
+        b"x-forwarded-server",
+        b"x-forwarded-scheme",
+        b"x-forwarded-port",
+        b"x-forwarded-prefix",
+        b"x-forwarded-ssl",
+        b"x-url-scheme",
+        b"front-end-https",
+        b"x-middleware-subrequest",
+        b"x-invoke-path",
+    }
+)
+_STATED = frozenset({b"x-forwarded-host", b"x-forwarded-proto", b"forwarded"})
+
+
+class NotStored(ProxykitError):
+    """The client wants only what is stored, and that is nothing usable (RFC 9111 5.2.1.7)."""
+
+    status = 504
+    error_type = "proxy_internal_response"
+
+
+@frozen(slots=True, eq=False)
+class RuleMatch:
+    """Rules, and what requests they are for.
+
+    :ivar takes: ``None`` for any.
+    """
+
+    rules: CacheRules
+    takes: Callable[[Exchange], bool] | None = None
+
+
+class RouteCache:
+    """See ``engine.cache.Cache``."""
+
+    def __init__(
+        self,
+        shared: SharedCache,
+        namespace: bytes,
+        rules: Sequence[RuleMatch],
+        *,
+        forward: bool = False,
+        purger: Purger | None = None,
+        clock: Callable[[], float] = time,
+    ) -> None:
+        """Make one.
+
+        :param namespace: keeps its keys apart from other listeners': see ``caching.keys``.
+        :param rules: the first that takes an exchange counts; the last takes any.
+        :param forward: whether the target says the scheme.
+        :param purger: answers PURGE, ``None`` when nobody may.
+        :param clock: gives the seconds since 1970.
+        """
+        self._shared = shared
+        self._namespace = namespace
+        self._rules = tuple(rules)
+        self._forward = forward
+        self._purger = purger
+        self._clock = clock
+        self.store = shared.store
+        self._lookup = shared.store.lookup
+        only = self._rules[0]
+        # Then the key of most requests needs nothing but their target.
+        self._plain = only.takes is None and only.rules.plain_key and not only.rules.bypass
+        self._bypass_cookies = any(each.rules.bypass_cookies for each in self._rules)
+
+    # --- engine.cache.Cache -------------------------------------------------------------------
+
+    def take(self, relay: Relay) -> bool:
+        """See ``engine.cache.Cache``.
+
+        What most requests ask for is plain: nothing conditional, a stored response without a Vary
+        and fresh. That is answered here, in a few dictionary look-ups (benchmark ``cache-hit``).
+        """
+        exchange = relay.exchange
+        request = exchange.request
+        values = request.section.values
+        if (
+            self._plain
+            and request.changed_headers is None
+            and _CLOSER_LOOK.isdisjoint(values)
+            and request.raw_target[0] == 0x2F
+            and (request.method == b"GET" or request.method == b"HEAD")
+            and type(request.framing) is NoContent
+            and not request.section.options & _UPGRADES
+            and not (self._bypass_cookies and b"cookie" in values)
+            and _UNKEYED.isdisjoint(values)
+            and not (exchange.pipeline.rules.trusted and not _STATED.isdisjoint(values))
+        ):
+            key = uri_prefix(self._namespace, exchange.scheme, values.get(b"host", b"-"))
+            found = self._lookup(key + request.raw_target)
+            if type(found) is tuple and len(found) == 1:
+                stored = found[0]
+                now = self._clock()
+                if now < stored.fresh_until:
+                    content = stored.body.whole
+                    if content is not None and not relay.is_filtered:
+                        self._answer_plainly(relay, stored, content, now)
+                        return True
+        return self._take(relay)
+
+    def _answer_plainly(
+        self, relay: Relay, stored: StoredResponse, content: bytes, now: float
+    ) -> None:
+        """Answer with a stored response as it is; what was rendered is kept for a second."""
+        exchange = relay.exchange
+        exchange.cache = "hit"
+        rules = exchange.pipeline.rules
+        rendering = stored.rendering
+        second = int(now)
+        if rendering is None or rendering[0] is not rules:
+            rendering = _render(stored.head, rules, len(content))
+        if rendering[3] != second:
+            age = stored.head.age(now)
+            lines = b"Age: %d\r\n%s: %s\r\n" % (
+                age,
+                *hit(rules.pseudonym, stored.head.terms.lifetime - age),
+            )
+            rendering = (rules, rendering[1], rendering[2], second, rendering[2] + lines)
+            stored.rendering = rendering
+        relay.send_stored(rendering[1], rendering[4], content)
+
+    def _take(self, relay: Relay) -> bool:
+        exchange = relay.exchange
+        request = exchange.request
+        changed = request.changed_headers
+        values = request.section.values if changed is None else changed.section().values
+        method = request.method
+        if method == b"PURGE" and self._purger is not None:
+            self._purger.purge(relay, self._key_of(exchange, values, None), self._namespace)
+            return True
+        if method != b"GET" and method != b"HEAD":
+            self._watch_unsafe(relay)
+            return False
+        rules = self._rules_for(exchange)
+        if rules.bypass or _passes_by(exchange, values, rules):
+            exchange.cache = "bypass"
+            relay.watch = partial(_say, relay, b"bypass")
+            return False
+        key = self._key_of(exchange, values, rules)
+        asked = Asked(
+            key,
+            rules,
+            values,
+            request_directives(values, rules),
+            RequestFacts(method, values, request.path, b"?" in request.origin_target),
+            parse_range(values.get(b"range")) if method == b"GET" else None,
+            head_only=method == b"HEAD",
+            stored_key=self._shared.aliases.resolve(key),
+        )
+        found = self._lookup(asked.stored_key)
+        if isinstance(found, Sequence):
+            return self._found(relay, asked, found)
+        relay.wait(found, partial(self._found_later, relay, asked))
+        return True
+
+    def _found_later(self, relay: Relay, asked: Asked, found: Sequence[StoredResponse]) -> None:
+        if not self._found(relay, asked, found):
+            relay.ask_upstream()
+
+    def _found(self, relay: Relay, asked: Asked, found: Sequence[StoredResponse]) -> bool:
+        """Go on with what is stored; see ``Cache.take`` for what is given."""
+        now = self._clock()
+        matching = [each for each in found if asked.matches(each.head)]
+        matching.sort(key=_newest_first)
+        why = b"uri-miss" if not found else b"vary-miss"
+        candidates: list[StoredResponse] = []
+        for stored in matching:
+            age = stored.head.age(now)
+            use = decide(stored.head.terms, age, asked.directives)
+            if use is Use.VALIDATE:
+                fresh = age < stored.head.terms.lifetime and not stored.head.terms.validated_only
+                why = b"request" if fresh else b"stale"
+                candidates.append(stored)
+            elif self._serve(relay, asked, stored, age, use):
+                if use is Use.WHILE_REVALIDATING:
+                    self._refresh(relay, asked, stored)
+                return True
+            else:
+                why = b"partial"
+        if b"only-if-cached" in asked.directives:
+            relay.exchange.cache = "miss"
+            error = NotStored("nothing usable is stored, and the client wants nothing else")
+            name = relay.exchange.pipeline.rules.pseudonym
+            answer = error_answer(error, relay.exchange, name.decode("ascii"))
+            answer.headers.add(*forwarded(name, why))
+            relay.exchange.error_type = error.error_type
+            relay.exchange.detail = str(error)
+            relay.answer(answer)
+            return True
+        if asked.head_only:
+            relay.exchange.cache = "miss"
+            relay.watch = partial(self._head_answered, relay, asked, matching, why)
+            return False
+        whole = [each for each in candidates if each.head.span is None]
+        self._fetch(relay, asked, whole, why, others=found)
+        return True
+
+    # --- answering ----------------------------------------------------------------------------
+
+    def _serve(
+        self, relay: Relay, asked: Asked, stored: StoredResponse, age: float, use: Use
+    ) -> bool:
+        reader = Reader(relay, asked)
+        left = stored.head.terms.lifetime - age
+        extra = (age_field(age), hit(relay.exchange.pipeline.rules.pseudonym, left))
+        relay.attach(reader)
+        label = "hit" if use is Use.FRESH else "stale"
+        if reader.serve(stored.head, stored.body, extra, label):
+            return True
+        reader.release()
+        return False
+
+    # --- fetching -----------------------------------------------------------------------------
+
+    def _fetch(
+        self,
+        relay: Relay,
+        asked: Asked,
+        candidates: Sequence[StoredResponse],
+        why: bytes,
+        *,
+        others: Sequence[StoredResponse] = (),
+    ) -> None:
+        """Ask the server, or wait for who asks already."""
+        reader = Reader(relay, asked)
+        table_key = None
+        if self._may_wait(asked):
+            names = vary_names(others[0].head.section.values.get(b"vary")) if others else ()
+            table_key = (asked.key, asked.values.get(b"range"), selecting(names, asked.values))
+            fetch = self._shared.fetches.get(table_key)
+            if fetch is not None and fetch.may_join(asked):
+                relay.attach(reader)
+                fetch.join(reader)
+                return
+        plan = Plan(why, candidates, conditional=bool(candidates), table_key=table_key)
+        fetch = self._make_fetch(relay, asked, plan)
+        if table_key is not None:
+            self._shared.fetches[table_key] = fetch
+        relay.attach(reader)
+        fetch.join(reader)
+        fetch.begin()
+
+    def _may_wait(self, asked: Asked) -> bool:
+        """Say whether a request may be answered by another one's."""
+        return not (
+            b"authorization" in asked.values
+            or b"no-cache" in asked.directives
+            or b"no-store" in asked.directives
+            or self._shared.is_private(asked.key)
+        )
+
+    def ask_alone(
+        self, relay: Relay, asked: Asked, candidates: Sequence[StoredResponse], detail: bytes
+    ) -> None:
+        """Ask the server for one client that must not, or will not, wait for others."""
+        reader = Reader(relay, asked)
+        plan = Plan(b"uri-miss" if not candidates else b"stale", candidates, bool(candidates))
+        fetch = self._make_fetch(relay, asked, plan)
+        relay.attach(reader)
+        fetch.join(reader)
+        fetch.begin()
+
+    def _refresh(self, relay: Relay, asked: Asked, stored: StoredResponse) -> None:
+        """Fetch a fresh response behind the back of the client that got a stale one."""
+        table_key = (asked.key, None, stored.head.selecting)
+        if table_key in self._shared.fetches:
+            return
+        candidates = (stored,) if stored.head.span is None else ()
+        plan = Plan(b"stale", candidates, bool(candidates), table_key, background=True)
+        asked = evolve(asked, range=None, head_only=False, facts=_as_get(asked.facts))
+        fetch = self._make_fetch(relay, asked, plan)
+        self._shared.fetches[table_key] = fetch
+        fetch.begin()
+
+    def _make_fetch(self, relay: Relay, asked: Asked, plan: Plan) -> Fetch:
+        exchange = relay.exchange
+        dropped = set(CONDITIONAL)
+        if asked.range is None or plan.conditional:
+            dropped.add(b"range")
+        else:
+            dropped.discard(b"if-range")
+        added = conditions(each.head.section.values for each in plan.candidates)
+        if not plan.conditional:
+            added = []
+        own = Exchange(
+            exchange.pipeline,
+            _request(exchange.request, dropped, added),
+            exchange.client_address,
+            exchange.peer_address,
+            exchange.scheme,
+            exchange.started,
+        )
+        own.route = exchange.route
+        own.addresses = exchange.addresses
+        own.user = exchange.user
+        return Fetch(self, own, relay.identity, asked, evolve(plan, conditional=bool(added)))
+
+    # --- called by fetches --------------------------------------------------------------------
+
+    @property
+    def lock_seconds(self) -> float:
+        """How long one client waits for another one's request."""
+        return self._shared.lock_seconds
+
+    @property
+    def max_object_size(self) -> int:
+        """What is larger is not stored, in bytes."""
+        return self._shared.max_object_size
+
+    @property
+    def sweeper(self) -> Sweeper:
+        """The time-outs' clock."""
+        return self._shared.sweeper
+
+    def forget(self, table_key: Any, fetch: Fetch) -> None:
+        """Let nobody else join a fetch."""
+        if self._shared.fetches.get(table_key) is fetch:
+            del self._shared.fetches[table_key]
+
+    def mark_private(self, key: bytes) -> None:
+        """See ``SharedCache.mark_private``."""
+        self._shared.mark_private(key)
+
+    def judge(self, asked: Asked, response: Response, now: float) -> Verdict:
+        """See ``policy.judge``."""
+        return judge(asked.facts, response.status, response.section.values, asked.rules, now)
+
+    def make_head(
+        self,
+        asked: Asked,
+        response: Response,
+        verdict: Verdict,
+        requested_at: float,
+        responded_at: float,
+    ) -> StoredHead | None:
+        """Make what is stored of a response's head.
+
+        :returns: ``None`` for a part of something whose whole length is not known.
+        """
+        section = response.section
+        framing = response.framing
+        status, span, complete = response.status, None, None
+        if isinstance(framing, Length):
+            complete = framing.size
+        elif isinstance(framing, NoContent):
+            complete = 0
+        if status == 206:
+            part = parse_content_range(section.values.get(b"content-range"))
+            if part is None or part.complete is None or part.span.size != complete:
+                return None
+            status, complete = 200, part.complete
+            span = part.span if part.span.size != part.complete else None
+        dropped = verdict.dropped | NEVER_STORED | section.options | _MADE_ANEW
+        if asked.rules.tags:
+            dropped |= {b"surrogate-key", b"cache-tag"}
+        if response.status != 206:
+            dropped -= {b"content-range"}
+        fields = [field for field in section.fields if field[0].lower() not in dropped]
+        if parse_date(section.values.get(b"date")) is None:
+            # RFC 9110 section 6.6.1: who stores a response without Date adds one.
+            fields = [field for field in fields if field[0].lower() != b"date"]
+            fields.append((b"Date", format_date(responded_at)))
+        names = vary_names(section.values.get(b"vary"))
+        return StoredHead(
+            status,
+            response.reason if response.status != 206 else b"OK",
+            response.version,
+            FieldSection(tuple(fields)),
+            responded_at,
+            initial_age(section.values, requested_at, responded_at),
+            verdict.terms or _USED_ONCE,
+            selecting(names, asked.values),
+            tags_of(section.values) if asked.rules.tags else frozenset(),
+            span,
+            complete,
+        )
+
+    def commit(self, asked: Asked, head: StoredHead, writer: Any) -> None:
+        """Store a response whose content is complete."""
+        key = asked.key
+        self._shared.unmark_private(key)
+        size = writer.body.size
+        if head.span is None:
+            head = evolve(head, complete=size)
+        self._shared.aliases.note(key, head.section.values.get(b"no-vary-search"))
+        found = self.store.lookup(key)
+        if not isinstance(found, Sequence):
+            writer.commit(head, ())
+            return
+        same = [each for each in found if each.head.selecting == head.selecting]
+        if head.span is None:
+            writer.commit(head, same)
+        else:
+            combine_and_commit(self.store, key, head, writer, same)
+
+    def freshen(
+        self,
+        asked: Asked,
+        candidates: Sequence[StoredResponse],
+        response: Response,
+        requested_at: float,
+        responded_at: float,
+    ) -> StoredResponse | None:
+        """Update what a 304 or a HEAD's response is about (RFC 9111 sections 4.3.4 and 4.3.5).
+
+        :returns: what answers the request now, ``None`` when it is about nothing that is stored.
+        """
+        fresh = response.section
+        chosen: StoredResponse | None = None
+        for stored in candidates:
+            old = stored.head
+            if not validates(fresh.values, old.section.values, only=len(candidates) == 1):
+                continue
+            fields = updated_fields(old.section.fields, fresh.fields, fresh.options)
+            section = FieldSection(fields)
+            verdict = judge(
+                _as_get(asked.facts), old.status, section.values, asked.rules, responded_at
+            )
+            names = vary_names(section.values.get(b"vary"))
+            head = evolve(
+                old,
+                section=section,
+                responded_at=responded_at,
+                initial_age=initial_age(fresh.values, requested_at, responded_at),
+                terms=verdict.terms or _USED_ONCE,
+                selecting=selecting(names, asked.values) if asked.matches(old) else old.selecting,
+            )
+            if verdict.terms is None:
+                # It may answer this once, for it was validated; it may not stay.
+                self.store.remove(asked.stored_key, stored)
+                stored = StoredResponse(head, stored.body)
+            else:
+                self.store.update(asked.stored_key, stored, head)
+            if chosen is None and asked.matches(head):
+                chosen = stored
+        return chosen
+
+    # --- other methods ------------------------------------------------------------------------
+
+    def _head_answered(
+        self,
+        relay: Relay,
+        asked: Asked,
+        matching: Sequence[StoredResponse],
+        why: bytes,
+        response: Response,
+    ) -> None:
+        """Update or give up what is stored by a HEAD's response (RFC 9111 section 4.3.5)."""
+        values = response.section.values
+        now = self._clock()
+        for stored in matching if response.status == 200 else ():
+            length = values.get(b"content-length")
+            same_length = length is None or length == b"%d" % (stored.head.complete or 0)
+            if same_length and validates(values, stored.head.section.values, only=True):
+                self.freshen(asked, (stored,), response, now, now)
+            else:
+                self.store.update(asked.stored_key, stored, stored.head.expired(now))
+        _say(relay, why, response)
+
+    def _watch_unsafe(self, relay: Relay) -> None:
+        exchange = relay.exchange
+        if is_safe(exchange.request.method):
+            return
+        exchange.cache = "bypass"
+        relay.watch = partial(self._unsafe_answered, relay)
+
+    def _unsafe_answered(self, relay: Relay, response: Response) -> None:
+        """Invalidate what an unsafe request has changed (RFC 9111 section 4.4)."""
+        if not is_error(response.status):
+            exchange = relay.exchange
+            base = self._key_of(exchange, exchange.request.section.values, None)
+            for key in changed_uris(base, self._namespace, response.section.values):
+                self.store.purge(self._shared.aliases.resolve(key), soft=False)
+        _say(relay, b"method", response)
+
+    # --- keys and rules -----------------------------------------------------------------------
+
+    def _rules_for(self, exchange: Exchange) -> CacheRules:
+        for each in self._rules:
+            if each.takes is None or each.takes(exchange):
+                return each.rules
+        return self._rules[-1].rules
+
+    def _key_of(
+        self, exchange: Exchange, values: Mapping[bytes, bytes], rules: CacheRules | None
+    ) -> bytes:
+        """Give the key of what an exchange asks for.
+
+        :param rules: ``None`` for the URI alone.
+        """
+        request = exchange.request
+        target = request.target
+        if self._forward and target.form is Form.ABSOLUTE:
+            scheme = target.scheme
+        else:
+            scheme = exchange.scheme
+        authority = exchange.authority
+        if not authority.host:
+            raise BadRequest("a request without a host")
+        prefix = uri_prefix(self._namespace, scheme, authority.text().encode("ascii"))
+        if rules is None:
+            return prefix + request.origin_target
+        if rules.plain_key:
+            key = prefix + request.origin_target
+        else:
+            key = ruled_key(prefix, request.origin_target, rules, values)
+        if exchange.pipeline.rules.trusted and exchange.pipeline.rules.is_trusted(
+            exchange.peer_address
+        ):
+            # What a trusted proxy says goes to the server as it says it: it is part of what is
+            # asked for.
+            stated = [values[name] for name in sorted(_STATED - {b"forwarded"}) if name in values]
+            if stated:
+                key = PARTS.join((key, *stated))
+        return key
+
+
+_USED_ONCE = Terms(0.0)
+_UPGRADES = frozenset({b"upgrade"})
+_MADE_ANEW = frozenset({b"age", b"content-length", b"content-range"})
+
+
+def _newest_first(stored: StoredResponse) -> float:
+    return -(parse_date(stored.head.section.values.get(b"date")) or stored.head.responded_at)
+
+
+def _as_get(facts: RequestFacts) -> RequestFacts:
+    return facts if facts.method == b"GET" else evolve(facts, method=b"GET")
+
+
+def _passes_by(exchange: Exchange, values: Mapping[bytes, bytes], rules: CacheRules) -> bool:
+    """Say whether a request is none that a cache should have a part in."""
+    request = exchange.request
+    if type(request.framing) is not NoContent:
+        # A "fat GET": servers that read its content answer what no key tells apart.
+        return True
+    if request.section.options & _UPGRADES or not _UNKEYED.isdisjoint(values):
+        return True
+    if needs_the_origin(values):
+        return True
+    if b"forwarded" in values and exchange.pipeline.rules.is_trusted(exchange.peer_address):
+        return True
+    if rules.bypass_cookies and b"cookie" in values:
+        return not rules.bypass_cookies.isdisjoint(cookies(values[b"cookie"]))
+    return not exchange.authority.host
+
+
+def _request(request: Request, dropped: set[bytes], added: Sequence[Field]) -> Request:
+    """Make a fetch's request out of a client's."""
+    own = Request(b"GET", request.raw_target, 1, request.section, NO_CONTENT, request.target)
+    changed = request.changed_headers
+    if changed is None and not added and dropped.isdisjoint(request.section.values):
+        return own
+    headers = own.headers
+    if changed is not None:
+        for name in {name for name, _ in headers}:
+            headers.remove(name)
+        for name, value in changed:
+            headers.add(name, value)
+    for name in dropped:
+        headers.remove(name)
+    for name, value in added:
+        headers.add(name, value)
+    return own
+
+
+def _say(relay: Relay, why: bytes, response: Response) -> None:
+    """Add Cache-Status to a response that passes the cache by."""
+    name = relay.exchange.pipeline.rules.pseudonym
+    response.headers.add(*forwarded(name, why))
+
+
+def _render(head: StoredHead, rules: Any, size: int) -> tuple[Any, ...]:
+    """Render a stored response for the straight path, but for what changes with time."""
+    fields = head.section.fields
+    if head.status not in (204, 304):
+        fields = (*fields, (b"Content-Length", b"%d" % size))
+    framing = Length(size) if size else NO_CONTENT
+    response = Response.received(
+        head.version, head.status, head.reason, FieldSection(fields), framing
+    )
+    lines = rules.response_fields(response, content_length=True)
+    return rules, response, lines, -1, b""

@@ -25,6 +25,8 @@ _MEDIA_TYPES = MimeTypes()  # Python's own table; this machine's files have no s
 
 _HEURISTIC_PART = 0.1  # RFC 9111 section 4.2.2: "A typical setting of this fraction might be 10%"
 
+_PAGES = (b"text/html", b"application/xhtml+xml", b"application/json")
+
 NEVER_STORED = frozenset(
     {
         b"connection",
@@ -296,18 +298,15 @@ def _is_what_it_seems(request: RequestFacts, values: Mapping[bytes, bytes]) -> b
     stands where a style sheet should. What states its own freshness is believed all the same.
     """
     kind = values.get(b"content-type", b"").partition(b";")[0].strip().lower()
-    if kind not in (b"text/html", b"application/xhtml+xml", b"application/json"):
+    if kind not in _PAGES:
         return True
     last = request.path.rpartition("/")[2]
-    for cut in (";", "%"):
-        last = last.partition(cut)[0] if cut in last else last
-    promised, _ = _MEDIA_TYPES.guess_type(last)
-    return promised is None or promised.encode("ascii") in (
-        kind,
-        b"text/html",
-        b"application/xhtml+xml",
-        b"application/json",
-    )
+    # Some servers end a path at a semicolon or at what is encoded; others do not.
+    for name in (last, last.partition(";")[0], last.partition("%")[0]):
+        promised, _ = _MEDIA_TYPES.guess_type(name)
+        if promised is not None and promised.encode("ascii") not in (kind, *_PAGES):
+            return False
+    return True
 
 
 def _validatable(values: Mapping[bytes, bytes]) -> bool:

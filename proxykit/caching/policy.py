@@ -212,12 +212,14 @@ def make_terms(
     elif explicit is None:
         lifetime = _unsaid_lifetime(request, status, values, directives, rules, responded_at)
     if lifetime is None:
-        # no-cache alone is enough to store: it will be validated.
-        if not (b"no-cache" in directives or b"public" in directives or status in HEURISTIC):
+        # It may be kept to be validated, by its own word or because that is harmless: a page for
+        # somebody's cookie that says nothing is not, for some servers compare nothing but dates.
+        said = b"no-cache" in directives or b"public" in directives
+        if not said and (status not in HEURISTIC or b"cookie" in request.values):
             return None
-        lifetime = 0.0
         if not _validatable(values):
             return None
+        lifetime = 0.0
     stale_while = directives.seconds(b"stale-while-revalidate")
     if_error = directives.seconds(b"stale-if-error")
     return Terms(

@@ -394,7 +394,8 @@ class ServerProtocol(Protocol):
         if not self._persistent:
             self._linger()
             return
-        self._let_go(_Hold.PIPELINED | _Hold.UPSTREAM)
+        if self._hold:  # asked here too: to combine two members of an enum takes a microsecond
+            self._let_go(_Hold.PIPELINED | _Hold.UPSTREAM)
         if self._advancing:
             return
         if self._reader.buffered:

@@ -45,15 +45,16 @@ class FieldSection:
     """The fields of one message as they were read: checked, in order, never changed.
 
     Sections are remembered by the reader and shared by messages that repeat them, so whoever
-    computes something from a section alone may keep it in ``notes``.
+    computes something from a section alone may keep it with it.
 
     :ivar fields: the pairs of name and value, as received but for white space around values.
     :ivar values: the combined value (RFC 9110 section 5.3) of each name in lower case.
     :ivar options: the options of the Connection field, in lower case.
+    :ivar cache_note: what a cache last made of it, see ``caching.route_cache``.
     :ivar rendering: the last rendering made of this section, see ``http1.writer.Rendering``.
     """
 
-    __slots__ = ("fields", "options", "rendering", "values")
+    __slots__ = ("cache_note", "fields", "options", "rendering", "values")
 
     def __init__(self, fields: tuple[Field, ...]) -> None:
         """Index the fields.
@@ -71,6 +72,7 @@ class FieldSection:
         self.values = values
         self.options = connection_options(values.get(b"connection"))
         self.rendering: tuple[object, bytes] | None = None
+        self.cache_note: tuple[object, str, bytes | None] | None = None
 
     def get(self, name: bytes) -> bytes | None:
         """Give the combined value of a field.

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
 
     from .engine.exchange import Exchange
     from .engine.record import ExchangeRecord
@@ -205,11 +205,12 @@ class ICacheWriter(Interface):
             there will be no entry. What was taken before stays readable until ``abort``.
         """
 
-    def commit(head: Any, replaced: Any) -> None:
+    def commit(head: Any, replaces: Callable[[Any], bool]) -> None:
         """Make the entry findable: its content is complete.
 
         :param head: the ``proxykit.caching.stored.StoredHead``.
-        :param replaced: stored responses of the same key that it takes the place of.
+        :param replaces: says of the head of another response under this key whether this one
+            takes its place.
         """
 
     def abort() -> None:

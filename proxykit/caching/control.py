@@ -45,7 +45,7 @@ class Purger:
     shared: SharedCache
     allowed: tuple[IPNetwork, ...]
 
-    def purge(self, relay: Relay, key: bytes, namespace: bytes) -> None:
+    def purge(self, relay: Relay, key: bytes) -> None:
         """Do what a request asks for, and answer it.
 
         :param key: of its target.

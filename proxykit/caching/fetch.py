@@ -28,8 +28,9 @@ from ..message.framing import Length, NoContent
 from ..message.response import Response
 from ..net.sweeper import NEVER
 from .answering import Asked, make_answer
+from .heads import make_head
 from .pieces import Pieces
-from .policy import Verdict
+from .policy import Verdict, judge
 from .reader import Reader
 from .status import age_field, forwarded, hit
 from .stored import StoredHead, StoredResponse
@@ -301,13 +302,17 @@ class Fetch(Relay):
             return
         if response.status >= 500 and self._serve_stale(response.status):
             return
-        verdict = self._cache.judge(self._asked, response, self.exchange.now)
+        verdict = judge(
+            self._asked.facts,
+            response.status,
+            response.section.values,
+            self._asked.rules,
+            self.exchange.now,
+        )
         if not verdict.shareable:
             self._pass_on(response, verdict)
             return
-        head = self._cache.make_head(
-            self._asked, response, verdict, self._requested_at, self.exchange.now
-        )
+        head = make_head(self._asked, response, verdict, self._requested_at, self.exchange.now)
         if head is None or make_answer(self._asked, head, ()) is None:
             self._pass_on(response, verdict)
             return

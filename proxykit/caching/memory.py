@@ -139,9 +139,8 @@ class MemoryStore:
             self._evict()
         return True
 
-    def put(self, key: bytes, new: StoredResponse, replaced: Iterable[StoredResponse]) -> None:
+    def put(self, key: bytes, new: StoredResponse, replaces: Callable[[StoredHead], bool]) -> None:
         """Take a response whose content is complete."""
-        gone = set(map(id, replaced))
         slot = self._slots.get(key)
         if slot is None:
             slot = _Slot(key, (new,))
@@ -154,7 +153,7 @@ class MemoryStore:
             self._evict()
             return
         self._untag(slot)
-        kept = [each for each in slot.responses if id(each) not in gone]
+        kept = [each for each in slot.responses if not replaces(each.head)]
         self._replace(slot, (new, *kept[: _MOST_VARIANTS - 1]))
 
     # --- parts --------------------------------------------------------------------------------
@@ -243,11 +242,11 @@ class _MemoryWriter:
         self.body.append(data)
         return True
 
-    def commit(self, head: StoredHead, replaced: Iterable[StoredResponse] = ()) -> None:
+    def commit(self, head: StoredHead, replaces: Callable[[StoredHead], bool]) -> None:
         """See ``ICacheWriter``."""
         self.body.finish()
         self._store.reserve(-self.body.size)
-        self._store.put(self._key, StoredResponse(head, self.body), replaced)
+        self._store.put(self._key, StoredResponse(head, self.body), replaces)
 
     def abort(self) -> None:
         """See ``ICacheWriter``."""

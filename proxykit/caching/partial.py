@@ -14,7 +14,7 @@ from .validation import entity_tag, strongly_equal
 
 
 def combine_and_commit(
-    store: Any, key: bytes, head: StoredHead, writer: Any, same: Sequence[StoredResponse]
+    store: Any, key: bytes, head: StoredHead, writer: Any, found: Sequence[StoredResponse]
 ) -> None:
     """Store a part, joined with the stored parts that it touches.
 
@@ -24,25 +24,26 @@ def combine_and_commit(
 
     :param head: of the new part; its ``span`` says which.
     :param writer: with its content.
-    :param same: what is stored under this key for requests like this.
+    :param found: what is stored under this key.
     """
     assert head.span is not None
+    same = [each for each in found if each.head.selecting == head.selecting]
     related = [each for each in same if _same_whole(head, each.head)]
     if any(each.head.span is None for each in related):
         # The whole is stored: the part has nothing that it has not.
         writer.abort()
         return
-    replaced = [each for each in same if each not in related]
+    replaced = [each.head for each in same if each not in related]
     span = head.span
     touching: list[StoredResponse] = []
     # Until nothing more touches: a part may close the gap between two others.
-    while found := [e for e in related if e not in touching and _touches(span, e.head.span)]:
-        touching += found
-        for each in found:
+    while more := [e for e in related if e not in touching and _touches(span, e.head.span)]:
+        touching += more
+        for each in more:
             assert each.head.span is not None
             span = Span(min(span.start, each.head.span.start), max(span.stop, each.head.span.stop))
     if not touching:
-        writer.commit(head, replaced)
+        writer.commit(head, lambda other: other in replaced)
         return
     joined = store.begin(key, span.size)
     sources = [(head.span, writer.body)]
@@ -50,10 +51,11 @@ def combine_and_commit(
     if joined is None or not _copy(span, sources, joined):
         if joined is not None:
             joined.abort()
-        writer.commit(head, replaced)
+        writer.commit(head, lambda other: other in replaced)
         return
     whole = span.size == head.complete
-    joined.commit(evolve(head, span=None if whole else span), [*replaced, *touching])
+    replaced += [each.head for each in touching]
+    joined.commit(evolve(head, span=None if whole else span), lambda other: other in replaced)
     writer.abort()
 
 

@@ -58,6 +58,12 @@ class RequestFacts:
     path: str = "/"
     query: bool = False
 
+    def as_get(self) -> RequestFacts:
+        """Give the facts of the GET that a HEAD is like."""
+        if self.method == b"GET":
+            return self
+        return RequestFacts(b"GET", self.values, self.path, self.query)
+
 
 @frozen(slots=True)
 class Terms:

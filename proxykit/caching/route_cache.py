@@ -2,68 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from time import time
 from typing import Any
 
 from attrs import evolve, frozen
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from ..engine.answers import error_answer
 from ..engine.exchange import Exchange
 from ..engine.relay import Relay
-from ..errors import BadRequest, ProxykitError
-from ..message.dates import format_date, parse_date
+from ..errors import ProxykitError
+from ..message.dates import parse_date
 from ..message.fields import Field, FieldSection
-from ..message.framing import NO_CONTENT, Length, NoContent
-from ..message.request import Request
+from ..message.framing import NO_CONTENT, Length
 from ..message.response import Response
-from ..message.target import Form
 from ..net.sweeper import Sweeper
 from .answering import Asked
-from .control import Purger, tags_of
+from .control import Purger
 from .fetch import Fetch, Plan
+from .heads import freshened_head
 from .invalidation import changed_uris, is_error, is_safe
-from .keys import PARTS, cookies, ruled_key, selecting, uri_prefix, vary_names
+from .keys import selecting, uri_prefix, vary_names
 from .partial import combine_and_commit
-from .policy import NEVER_STORED, RequestFacts, Terms, Verdict, initial_age, judge
-from .ranges import parse_content_range, parse_range
+from .policy import RequestFacts
+from .ranges import parse_range
 from .reader import Reader
+from .requests import are_plain, own_request, passes_by, request_key, uri_key
 from .rules import CacheRules
 from .shared import SharedCache
 from .status import age_field, forwarded, hit
 from .stored import StoredHead, StoredResponse
 from .use import Use, decide, request_directives
-from .validation import CONDITIONAL, conditions, needs_the_origin, updated_fields, validates
+from .validation import conditions, validates
 
-# A request with one of these needs a closer look than the straight path gives.
-_CLOSER_LOOK = CONDITIONAL | {b"cache-control", b"pragma", b"range"}
-
-# Fields that change what many servers answer and that no Vary ever names: "unkeyed inputs". A
-# request with one of them passes the cache by, so that nobody else is given what it provoked.
-_UNKEYED = frozenset(
-    {
-        b"x-original-url",
-        b"x-original-uri",
-        b"x-original-host",
-        b"x-rewrite-url",
-        b"x-http-method",
-        b"x-http-method-override",
-        b"x-method-override",
-        b"x-host",
-        b"x-http-host-override",
-        b"x-forwarded-server",
-        b"x-forwarded-scheme",
-        b"x-forwarded-port",
-        b"x-forwarded-prefix",
-        b"x-forwarded-ssl",
-        b"x-url-scheme",
-        b"front-end-https",
-        b"x-middleware-subrequest",
-        b"x-invoke-path",
-    }
-)
-_STATED = frozenset({b"x-forwarded-host", b"x-forwarded-proto", b"forwarded"})
+_log = Logger()
 
 
 class NotStored(ProxykitError):
@@ -159,17 +134,14 @@ class RouteCache:
         :returns: who noted it, the scheme, and what stands in the key before the target; ``None``
             there for what needs a closer look.
         """
-        values = section.values
-        plain = (
-            self._plain
-            and b"host" in values
-            and _CLOSER_LOOK.isdisjoint(values)
-            and not section.options & _UPGRADES
-            and not (self._bypass_cookies and b"cookie" in values)
-            and _UNKEYED.isdisjoint(values)
-            and not (exchange.pipeline.rules.trusted and not _STATED.isdisjoint(values))
+        plain = self._plain and are_plain(
+            section,
+            trusting=bool(exchange.pipeline.rules.trusted),
+            cookies_matter=self._bypass_cookies,
         )
-        prefix = uri_prefix(self._namespace, exchange.scheme, values[b"host"]) if plain else None
+        prefix = None
+        if plain:
+            prefix = uri_prefix(self._namespace, exchange.scheme, section.values[b"host"])
         section.cache_note = note = (self._token, exchange.scheme, prefix)
         return note
 
@@ -201,17 +173,17 @@ class RouteCache:
         values = request.section.values if changed is None else changed.section().values
         method = request.method
         if method == b"PURGE" and self._purger is not None:
-            self._purger.purge(relay, self._key_of(exchange, values, None), self._namespace)
+            self._purger.purge(relay, self._uri_key(exchange))
             return True
         if method != b"GET" and method != b"HEAD":
             self._watch_unsafe(relay)
             return False
         rules = self._rules_for(exchange)
-        if rules.bypass or _passes_by(exchange, values, rules):
+        if passes_by(exchange, values, rules):
             exchange.cache = "bypass"
             relay.watch = partial(_say, relay, b"bypass")
             return False
-        key = self._key_of(exchange, values, rules)
+        key = request_key(exchange, self._namespace, rules, values, forward=self._forward)
         asked = Asked(
             key,
             rules,
@@ -342,24 +314,20 @@ class RouteCache:
             return
         candidates = (stored,) if stored.head.span is None else ()
         plan = Plan(b"stale", candidates, bool(candidates), table_key, background=True)
-        asked = evolve(asked, range=None, head_only=False, facts=_as_get(asked.facts))
+        asked = evolve(asked, range=None, head_only=False, facts=asked.facts.as_get())
         fetch = self._make_fetch(relay, asked, plan)
         self._shared.fetches[table_key] = fetch
         fetch.begin()
 
     def _make_fetch(self, relay: Relay, asked: Asked, plan: Plan) -> Fetch:
         exchange = relay.exchange
-        dropped = set(CONDITIONAL)
-        if asked.range is None or plan.conditional:
-            dropped.add(b"range")
-        else:
-            dropped.discard(b"if-range")
-        added = conditions(each.head.section.values for each in plan.candidates)
-        if not plan.conditional:
-            added = []
+        added: list[Field] = []
+        if plan.conditional:
+            added = conditions(each.head.section.values for each in plan.candidates)
+        ranged = asked.range is not None and not plan.conditional
         own = Exchange(
             exchange.pipeline,
-            _request(exchange.request, dropped, added),
+            own_request(exchange.request, added, ranged=ranged),
             exchange.client_address,
             exchange.peer_address,
             exchange.scheme,
@@ -396,77 +364,20 @@ class RouteCache:
         """See ``SharedCache.mark_private``."""
         self._shared.mark_private(key)
 
-    def judge(self, asked: Asked, response: Response, now: float) -> Verdict:
-        """See ``policy.judge``."""
-        return judge(asked.facts, response.status, response.section.values, asked.rules, now)
-
-    def make_head(
-        self,
-        asked: Asked,
-        response: Response,
-        verdict: Verdict,
-        requested_at: float,
-        responded_at: float,
-    ) -> StoredHead | None:
-        """Make what is stored of a response's head.
-
-        :returns: ``None`` for a part of something whose whole length is not known.
-        """
-        section = response.section
-        framing = response.framing
-        status, span, complete = response.status, None, None
-        if isinstance(framing, Length):
-            complete = framing.size
-        elif isinstance(framing, NoContent):
-            complete = 0
-        if status == 206:
-            part = parse_content_range(section.values.get(b"content-range"))
-            if part is None or part.complete is None or part.span.size != complete:
-                return None
-            status, complete = 200, part.complete
-            span = part.span if part.span.size != part.complete else None
-        dropped = verdict.dropped | NEVER_STORED | section.options | _MADE_ANEW
-        if asked.rules.tags:
-            dropped |= {b"surrogate-key", b"cache-tag"}
-        if response.status != 206:
-            dropped -= {b"content-range"}
-        fields = [field for field in section.fields if field[0].lower() not in dropped]
-        if parse_date(section.values.get(b"date")) is None:
-            # RFC 9110 section 6.6.1: who stores a response without Date adds one.
-            fields = [field for field in fields if field[0].lower() != b"date"]
-            fields.append((b"Date", format_date(responded_at)))
-        names = vary_names(section.values.get(b"vary"))
-        return StoredHead(
-            status,
-            response.reason if response.status != 206 else b"OK",
-            response.version,
-            FieldSection(tuple(fields)),
-            responded_at,
-            initial_age(section.values, requested_at, responded_at),
-            verdict.terms or _USED_ONCE,
-            selecting(names, asked.values),
-            tags_of(section.values) if asked.rules.tags else frozenset(),
-            span,
-            complete,
-        )
-
     def commit(self, asked: Asked, head: StoredHead, writer: Any) -> None:
         """Store a response whose content is complete."""
-        key = asked.key
-        self._shared.unmark_private(key)
-        size = writer.body.size
+        self._shared.unmark_private(asked.key)
+        self._shared.aliases.note(asked.key, head.section.values.get(b"no-vary-search"))
         if head.span is None:
-            head = evolve(head, complete=size)
-        self._shared.aliases.note(key, head.section.values.get(b"no-vary-search"))
-        found = self.store.lookup(key)
-        if not isinstance(found, Sequence):
-            writer.commit(head, ())
+            head = evolve(head, complete=writer.body.size)
+            writer.commit(head, lambda other: other.selecting == head.selecting)
             return
-        same = [each for each in found if each.head.selecting == head.selecting]
-        if head.span is None:
-            writer.commit(head, same)
+        found = self._lookup(asked.key)
+        if isinstance(found, Sequence):
+            combine_and_commit(self.store, asked.key, head, writer, found)
         else:
-            combine_and_commit(self.store, key, head, writer, same)
+            found.addCallback(partial(combine_and_commit, self.store, asked.key, head, writer))
+            found.addErrback(partial(_not_stored, writer))
 
     def freshen(
         self,
@@ -480,32 +391,20 @@ class RouteCache:
 
         :returns: what answers the request now, ``None`` when it is about nothing that is stored.
         """
-        fresh = response.section
+        values = response.section.values
         chosen: StoredResponse | None = None
         for stored in candidates:
-            old = stored.head
-            if not validates(fresh.values, old.section.values, only=len(candidates) == 1):
+            if not validates(values, stored.head.section.values, only=len(candidates) == 1):
                 continue
-            fields = updated_fields(old.section.fields, fresh.fields, fresh.options)
-            section = FieldSection(fields)
-            verdict = judge(
-                _as_get(asked.facts), old.status, section.values, asked.rules, responded_at
+            head, storable = freshened_head(
+                asked, stored.head, response, requested_at, responded_at
             )
-            names = vary_names(section.values.get(b"vary"))
-            head = evolve(
-                old,
-                section=section,
-                responded_at=responded_at,
-                initial_age=initial_age(fresh.values, requested_at, responded_at),
-                terms=verdict.terms or _USED_ONCE,
-                selecting=selecting(names, asked.values) if asked.matches(old) else old.selecting,
-            )
-            if verdict.terms is None:
+            if storable:
+                self.store.update(asked.stored_key, stored, head)
+            else:
                 # It may answer this once, for it was validated; it may not stay.
                 self.store.remove(asked.stored_key, stored)
                 stored = StoredResponse(head, stored.body)
-            else:
-                self.store.update(asked.stored_key, stored, head)
             if chosen is None and asked.matches(head):
                 chosen = stored
         return chosen
@@ -543,8 +442,9 @@ class RouteCache:
         """Invalidate what an unsafe request has changed (RFC 9111 section 4.4)."""
         if not is_error(response.status):
             exchange = relay.exchange
-            base = self._key_of(exchange, exchange.request.section.values, None)
-            for key in changed_uris(base, self._namespace, response.section.values):
+            for key in changed_uris(
+                self._uri_key(exchange), self._namespace, response.section.values
+            ):
                 self.store.purge(self._shared.aliases.resolve(key), soft=False)
         _say(relay, b"method", response)
 
@@ -556,87 +456,12 @@ class RouteCache:
                 return each.rules
         return self._rules[-1].rules
 
-    def _key_of(
-        self, exchange: Exchange, values: Mapping[bytes, bytes], rules: CacheRules | None
-    ) -> bytes:
-        """Give the key of what an exchange asks for.
-
-        :param rules: ``None`` for the URI alone.
-        """
-        request = exchange.request
-        target = request.target
-        if self._forward and target.form is Form.ABSOLUTE:
-            scheme = target.scheme
-        else:
-            scheme = exchange.scheme
-        authority = exchange.authority
-        if not authority.host:
-            raise BadRequest("a request without a host")
-        prefix = uri_prefix(self._namespace, scheme, authority.text().encode("ascii"))
-        if rules is None:
-            return prefix + request.origin_target
-        if rules.plain_key:
-            key = prefix + request.origin_target
-        else:
-            key = ruled_key(prefix, request.origin_target, rules, values)
-        if exchange.pipeline.rules.trusted and exchange.pipeline.rules.is_trusted(
-            exchange.peer_address
-        ):
-            # What a trusted proxy says goes to the server as it says it: it is part of what is
-            # asked for.
-            stated = [values[name] for name in sorted(_STATED - {b"forwarded"}) if name in values]
-            if stated:
-                key = PARTS.join((key, *stated))
-        return key
-
-
-_USED_ONCE = Terms(0.0)
-_UPGRADES = frozenset({b"upgrade"})
-_MADE_ANEW = frozenset({b"age", b"content-length", b"content-range"})
+    def _uri_key(self, exchange: Exchange) -> bytes:
+        return uri_key(exchange, self._namespace, forward=self._forward)
 
 
 def _newest_first(stored: StoredResponse) -> float:
     return -(parse_date(stored.head.section.values.get(b"date")) or stored.head.responded_at)
-
-
-def _as_get(facts: RequestFacts) -> RequestFacts:
-    return facts if facts.method == b"GET" else evolve(facts, method=b"GET")
-
-
-def _passes_by(exchange: Exchange, values: Mapping[bytes, bytes], rules: CacheRules) -> bool:
-    """Say whether a request is none that a cache should have a part in."""
-    request = exchange.request
-    if type(request.framing) is not NoContent:
-        # A "fat GET": servers that read its content answer what no key tells apart.
-        return True
-    if request.section.options & _UPGRADES or not _UNKEYED.isdisjoint(values):
-        return True
-    if needs_the_origin(values):
-        return True
-    if b"forwarded" in values and exchange.pipeline.rules.is_trusted(exchange.peer_address):
-        return True
-    if rules.bypass_cookies and b"cookie" in values:
-        return not rules.bypass_cookies.isdisjoint(cookies(values[b"cookie"]))
-    return not exchange.authority.host
-
-
-def _request(request: Request, dropped: set[bytes], added: Sequence[Field]) -> Request:
-    """Make a fetch's request out of a client's."""
-    own = Request(b"GET", request.raw_target, 1, request.section, NO_CONTENT, request.target)
-    changed = request.changed_headers
-    if changed is None and not added and dropped.isdisjoint(request.section.values):
-        return own
-    headers = own.headers
-    if changed is not None:
-        for name in {name for name, _ in headers}:
-            headers.remove(name)
-        for name, value in changed:
-            headers.add(name, value)
-    for name in dropped:
-        headers.remove(name)
-    for name, value in added:
-        headers.add(name, value)
-    return own
 
 
 def _say(relay: Relay, why: bytes, response: Response) -> None:
@@ -656,3 +481,8 @@ def _render(head: StoredHead, rules: Any, size: int) -> tuple[Any, ...]:
     )
     lines = rules.response_fields(response, content_length=True)
     return rules, response, lines, -1, b""
+
+
+def _not_stored(writer: Any, failure: Failure) -> None:
+    writer.abort()
+    _log.failure("a part of a response was not stored", failure)

@@ -58,6 +58,13 @@ class Asked:
             return True
         return selecting(tuple(name for name, _ in head.selecting), self.values) == head.selecting
 
+    def same_user(self, other: Asked) -> bool:
+        """Say whether two requests come with the same credentials."""
+        return all(
+            self.values.get(name) == other.values.get(name)
+            for name in (b"cookie", b"authorization")
+        )
+
 
 @frozen(slots=True, eq=False)
 class Answer:

@@ -14,6 +14,7 @@ MOST_SECONDS = 2**31
 _DIRECTIVE = re.compile(
     rb"[ \t]*+(" + TOKEN + rb'++)(?:=(?:"((?:[^"\\]|\\.)*+)"|(' + TOKEN + rb"++)))?+[ \t]*+(?:,|\Z)"
 )
+_NAME = re.compile(rb"[ \t]*+(" + TOKEN + rb"++)")
 _SECONDS = re.compile(rb"[0-9]+\Z")
 _LONGEST = 8192
 _MOST = 64
@@ -96,8 +97,8 @@ def parse_seconds(value: bytes) -> int | None:
 def parse_directives(value: bytes | None) -> Directives:
     """Parse a Cache-Control field.
 
-    What breaks the grammar is read over up to the next comma: one bad directive must not hide a
-    ``no-store`` behind it. A field that is longer than any honest one says ``no-store`` alone.
+    Of what breaks the grammar only the name counts, and what comes behind the next comma: one bad
+    directive must not hide a ``no-store``. A field longer than any honest one says that alone.
 
     :param value: the combined value, ``None`` when there is no such field.
     """
@@ -121,6 +122,12 @@ def _parse(value: bytes) -> Directives:
             found[name] = (*found.get(name, ()), argument)
             position = match.end()
         else:
+            # Of what breaks the grammar the name still counts: no-cache with a malformed list of
+            # fields is a no-cache, a malformed number of seconds is none.
+            name_only = _NAME.match(value, position)
+            if name_only is not None:
+                name = name_only[1].lower()
+                found[name] = (*found.get(name, ()), None)
             comma = value.find(b",", position)
             position = len(value) if comma < 0 else comma + 1
         if position >= len(value):

@@ -12,9 +12,8 @@ go, and the server is held back for the fastest of them. Or it goes to the one c
 from __future__ import annotations
 
 import enum
-from collections.abc import Awaitable, Callable, Sequence
 from time import monotonic
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from attrs import field, frozen
 
@@ -22,18 +21,20 @@ from ..engine.client import Client
 from ..engine.exchange import Exchange
 from ..engine.pipeline import EMPTY_CHAIN
 from ..engine.relay import Relay, Stage
-from ..errors import ProxykitError, UpstreamError
+from ..errors import ProxykitError
 from ..message.fields import FieldSection
 from ..message.framing import Length, NoContent
 from ..message.response import Response
 from ..net.sweeper import NEVER
+from ..upstream.connection import UpstreamConnection
 from .answering import Asked, make_answer
+from .arriving import Arriving
 from .heads import make_head
-from .pieces import Pieces
+from .plan import NotValidated, Plan, SharedFailure
 from .policy import Verdict, judge
 from .reader import Reader
 from .status import age_field, forwarded, hit
-from .stored import StoredHead, StoredResponse
+from .stored import StoredHead
 from .use import usable_on_error
 
 if TYPE_CHECKING:
@@ -41,19 +42,6 @@ if TYPE_CHECKING:
 
 _AHEAD = 256 * 1024  # how far a shared fetch may be ahead of its fastest reader, in bytes
 _WORTH_FINISHING = 1024 * 1024  # what is left of a response that nobody waits for any more
-
-
-class NotValidated(UpstreamError):
-    """A response that must be validated could not be (RFC 9111 section 5.2.2.2)."""
-
-    status = 504
-    error_type = "connection_timeout"
-
-
-class SharedFailure(UpstreamError):
-    """The request that this one waited for was answered with an error."""
-
-    error_type = "http_response_incomplete"
 
 
 class _Fate(enum.Enum):
@@ -67,24 +55,6 @@ class _Fate(enum.Enum):
 
 
 @frozen(slots=True, eq=False)
-class Plan:
-    """What a fetch is for.
-
-    :ivar why: the reason for asking the server, as Cache-Status says it.
-    :ivar candidates: stored responses that it validates, or that may stand in for a failure.
-    :ivar conditional: whether the request asks for their validation.
-    :ivar table_key: where other requests find it, ``None`` when they must not.
-    :ivar background: whether it goes on though nobody waits.
-    """
-
-    why: bytes
-    candidates: Sequence[StoredResponse] = ()
-    conditional: bool = False
-    table_key: Any = None
-    background: bool = False
-
-
-@frozen(slots=True, eq=False)
 class _Identity:
     """All that a fetch has of a client; every call to one is overridden in ``Fetch``."""
 
@@ -94,29 +64,24 @@ class _Identity:
 class Fetch(Relay):
     """See above.
 
+    :ivar content: what arrives, ``None`` while nothing is to be read.
     :ivar deadline: see ``net.sweeper``; then those who wait for it wait no more.
-    :ivar is_complete: whether all of the content has arrived.
     """
 
     __slots__ = (
         "_asked",
-        "_boundary",
         "_cache",
-        "_content_ended",
         "_direct",
         "_fate",
-        "_first",
         "_head",
         "_plan",
         "_progressing",
         "_readers",
         "_requested_at",
         "_stopped",
-        "_tail",
         "_waiting",
-        "_writer",
+        "content",
         "deadline",
-        "is_complete",
     )
 
     def __init__(
@@ -138,15 +103,10 @@ class Fetch(Relay):
         self._direct: Reader | None = None
         self._fate = _Fate.UNKNOWN
         self._head: StoredHead | None = None
-        self._writer: Any = None
-        self._first: Any = None  # the body of what was written to the store
-        self._boundary = 0  # where the store stopped taking it
-        self._tail: Pieces | None = None  # and what came behind that
+        self.content: Arriving | None = None
         self._requested_at = exchange.now
-        self._content_ended = False
         self._stopped = False
         self._progressing = False
-        self.is_complete = False
         self.deadline = NEVER
 
     def __repr__(self) -> str:
@@ -182,7 +142,6 @@ class Fetch(Relay):
         return (
             self._fate is _Fate.KEPT
             and head is not None
-            and self._tail is None
             and asked.matches(head)
             and head.terms.lifetime > head.age(self.exchange.now)
             and not head.terms.validated_only
@@ -204,18 +163,19 @@ class Fetch(Relay):
         if not self._readers:
             if not self._is_worth_finishing():
                 self._drop()
-        elif self._fate is _Fate.SHARED or self._tail is not None:
+        else:
             self.progressed()
 
     def _is_worth_finishing(self) -> bool:
         """Say whether a response that nobody waits for is to be stored all the same."""
         head = self._head
-        if self._fate is not _Fate.KEPT or self._tail is not None or head is None:
+        content = self.content
+        if self._fate is not _Fate.KEPT or content is None or head is None:
             return False
         expected = head.span.size if head.span is not None else head.complete
         if expected is None:
             return False
-        left = expected - self.size
+        left = expected - content.size
         return left <= _WORTH_FINISHING or left <= expected // 2
 
     def deadline_passed(self) -> None:
@@ -235,56 +195,39 @@ class Fetch(Relay):
         candidates = self._plan.candidates if validate else ()
         self._cache.ask_alone(reader.relay, reader.asked, candidates, detail)
 
-    # --- the content, for readers -------------------------------------------------------------
-
-    @property
-    def size(self) -> int:
-        """How many bytes of the content there are by now."""
-        tail = self._tail
-        if tail is not None:
-            return self._boundary + tail.size
-        return int(self._first.size) if self._first is not None else 0
-
-    def read(self, offset: int, most: int) -> bytes | Awaitable[bytes]:
-        """See ``IStoredBody``."""
-        tail = self._tail
-        if tail is None or offset < self._boundary:
-            if self._first is None or offset >= self._first.size:
-                return b""
-            found: bytes | Awaitable[bytes] = self._first.read(offset, most)
-            return found
-        return tail.read(offset - self._boundary, most)
+    # --- the content --------------------------------------------------------------------------
 
     def progressed(self) -> None:
         """A reader has read on: what nobody needs is let go, and the server may go on."""
-        tail = self._tail
-        if tail is None or self._progressing or self.stage is Stage.ENDED:
+        content = self.content
+        if self._fate is not _Fate.SHARED or content is None or self._progressing:
             return
         self._progressing = True
         try:
-            positions = [reader.position for reader in self._readers]
-            if not positions:
-                return
-            fastest = max(positions)
-            limit = self._cache.max_object_size
-            for reader in self._readers[:]:
-                if fastest - reader.position > limit:
-                    # It would have the others wait, or the memory grow.
-                    reader.fail(SharedFailure("the client was too slow for a shared response"))
-            slowest = min((reader.position for reader in self._readers), default=fastest)
-            if slowest >= self._boundary:
-                self._first = None if self._boundary else self._first
-                tail.forget(slowest - self._boundary)
-            ahead = self.size - fastest
-            if self._stopped and ahead < _AHEAD // 2:
-                self._stopped = False
-                if self._connection is not None:
-                    self._connection.resume()
-            elif not self._stopped and ahead > _AHEAD and self._connection is not None:
-                self._stopped = True
-                self._connection.pause()
+            self._keep_pace(content)
         finally:
             self._progressing = False
+
+    def _keep_pace(self, content: Arriving) -> None:
+        """Go at the pace of the fastest reader; who is too far behind is left behind."""
+        if not self._readers:
+            return
+        fastest = max(reader.position for reader in self._readers)
+        for reader in self._readers[:]:
+            if fastest - reader.position > self._cache.max_object_size:
+                # It would have the others wait, or the memory grow.
+                reader.fail(SharedFailure("the client was too slow for a shared response"))
+        content.forget(min((reader.position for reader in self._readers), default=fastest))
+        connection = self._connection
+        ahead = content.size - fastest
+        if connection is None:
+            return
+        if self._stopped and ahead < _AHEAD // 2:
+            self._stopped = False
+            connection.resume()
+        elif not self._stopped and ahead > _AHEAD:
+            self._stopped = True
+            connection.pause()
 
     # --- upstream.ResponseTaker ---------------------------------------------------------------
 
@@ -329,19 +272,16 @@ class Fetch(Relay):
         size = framing.size if isinstance(framing, Length) else None
         if isinstance(framing, NoContent):
             size = 0
-        if verdict.terms is not None and not verdict.reason:
-            if size is None or size <= self._cache.max_object_size:
-                self._writer = self._cache.store.begin(self._asked.key, size)
-        if self._writer is not None:
-            self._fate = _Fate.KEPT
-            self._first = self._writer.body
-        else:
-            self._fate = _Fate.SHARED
-            self._tail = Pieces()
+        writer = None
+        if not verdict.reason and (size is None or size <= self._cache.max_object_size):
+            writer = self._cache.store.begin(self._asked.key, size)
+        self.content = Arriving(writer)
+        self._fate = _Fate.SHARED if writer is None else _Fate.KEPT
+        if writer is None:
             self._leave_table()
         waiting, self._waiting = self._waiting, []
         for index, reader in enumerate(waiting):
-            self._give(reader, first=index == 0)
+            self._give(reader, first=self._asked_for(index))
         if not self._readers and not self._plan.background and not isinstance(framing, NoContent):
             # A HEAD's or a 304's worth was all that anybody wanted: the content is kept all the
             # same if it is not too much.
@@ -350,8 +290,9 @@ class Fetch(Relay):
 
     def _give(self, reader: Reader, *, first: bool) -> None:
         """Let a reader begin with what arrives."""
-        head = self._head
+        head, content = self._head, self.content
         assert head is not None
+        assert content is not None
         asked = reader.asked
         if not first:
             if not self._may_share(head, asked):
@@ -374,14 +315,18 @@ class Fetch(Relay):
             extra.insert(0, age_field(age))
         self._readers.append(reader)
         label = "miss" if first else "collapsed"
-        if not reader.serve(head, self, tuple(extra), label):
+        if not reader.serve(head, content, tuple(extra), label):
             self._readers.remove(reader)
             self._ask_alone(reader)
+
+    def _asked_for(self, index: int) -> bool:
+        """Say whether it is this reader, of those that wait, whose request was sent."""
+        return index == 0 and not self._plan.background
 
     def _may_share(self, head: StoredHead, asked: Asked) -> bool:
         """Say whether a response that is arriving may answer another request than its own."""
         if head.status >= 500:
-            return _same_user(asked, self._asked)
+            return asked.same_user(self._asked)
         terms = head.terms
         return (
             asked.matches(head)
@@ -436,14 +381,15 @@ class Fetch(Relay):
                 continue
             head = chosen.head
             age = head.age(self.exchange.now)
-            if index and not self._may_share(head, reader.asked):
+            first = self._asked_for(index)
+            if not first and not self._may_share(head, reader.asked):
                 self._ask_alone(reader)
                 continue
             exchange = reader.relay.exchange
             exchange.upstream = self.exchange.upstream
             exchange.reused = self.exchange.reused
-            status = forwarded(self._name, b"stale", status=304, collapsed=index > 0)
-            label = "collapsed" if index else "revalidated"
+            status = forwarded(self._name, b"stale", status=304, collapsed=not first)
+            label = "revalidated" if first else "collapsed"
             reader.fetch = None
             if not reader.serve(head, chosen.body, (age_field(age), status), label):
                 self._ask_alone(reader, validate=False)
@@ -483,25 +429,19 @@ class Fetch(Relay):
 
     def content_received(self, data: bytes) -> None:
         """Keep content, or share it, or pass it on."""
-        if self._fate is _Fate.KEPT and self._tail is None:
-            if self.size + len(data) <= self._cache.max_object_size and self._writer.write(data):
-                return
-            self._spill()
-        if self._tail is not None:
-            self._tail.append(data)
-        elif self._direct is not None:
+        if self._direct is not None:
             self._direct.relay.content_received(data)
-
-    def _spill(self) -> None:
-        """Keep no more of it: it became too large, or there is no room."""
-        self._fate = _Fate.SHARED
-        self._leave_table()
-        self._boundary = self._first.size
-        self._tail = Pieces()
-        self._writer.abort()
-        self._writer = None
-        if not self._readers:
-            self._drop()
+            return
+        content = self.content
+        if content is None:
+            return
+        content.add(data, self._cache.max_object_size)
+        if self._fate is _Fate.KEPT and not content.is_kept:
+            # It became too large, or there is no room.
+            self._fate = _Fate.SHARED
+            self._leave_table()
+            if not self._readers:
+                self._drop()
 
     def flush(self) -> None:
         """All that one read brought was handed over: let everybody read on."""
@@ -523,11 +463,12 @@ class Fetch(Relay):
             direct.fetch = None
             direct.relay.response_ended(trailers)
             return
-        if self._fate is _Fate.ANSWERED:
+        content = self.content
+        if content is None:
             return
-        self.is_complete = True
-        if self._writer is not None and self._head is not None:
-            writer, self._writer = self._writer, None
+        content.is_complete = True
+        writer = content.take_writer()
+        if writer is not None and self._head is not None:
             self._cache.commit(self._asked, self._head, writer)
         self._leave_table()
         for reader in self._readers[:]:
@@ -572,7 +513,7 @@ class Fetch(Relay):
         self._abort_writer()
 
     def _abort_writer(self) -> None:
-        writer, self._writer = self._writer, None
+        writer = self.content.take_writer() if self.content is not None else None
         if writer is not None:
             writer.abort()
 
@@ -589,34 +530,13 @@ class Fetch(Relay):
 
     # --- backpressure -------------------------------------------------------------------------
 
-    def pause_direct(self) -> None:
-        """The client that the response goes to takes no more for now."""
-        self._on_connection(lambda connection: connection.pause())
-
-    def resume_direct(self) -> None:
-        """It takes more again."""
-        self._on_connection(lambda connection: connection.resume())
-
-    def hold_direct(self) -> None:
-        """A filter of that client's waits."""
-        self._on_connection(lambda connection: connection.hold())
-
-    def unhold_direct(self) -> None:
-        """It waits no more."""
-        self._on_connection(lambda connection: connection.unhold())
-
-    def _on_connection(self, call: Callable[[Any], None]) -> None:
-        if self._connection is not None:
-            call(self._connection)
+    @property
+    def connection(self) -> UpstreamConnection | None:
+        """Where the response comes from, for the one client that it goes to."""
+        return self._connection
 
     def pause_sending(self) -> None:
         """A fetch sends no content."""
 
     def resume_sending(self) -> None:
         """A fetch sends no content."""
-
-
-def _same_user(one: Asked, other: Asked) -> bool:
-    return all(
-        one.values.get(name) == other.values.get(name) for name in (b"cookie", b"authorization")
-    )

@@ -7,10 +7,11 @@ from typing import Any
 
 from attrs import evolve
 
+from ..message.fields import FieldSection
 from .pieces import BLOCK
 from .ranges import Span
 from .stored import StoredHead, StoredResponse
-from .validation import entity_tag, strongly_equal
+from .validation import entity_tag, strongly_equal, updated_fields
 
 
 def combine_and_commit(
@@ -55,6 +56,11 @@ def combine_and_commit(
         return
     whole = span.size == head.complete
     replaced += [each.head for each in touching]
+    # Section 3.4: the fields are updated as a 304's would be.
+    fields = touching[0].head.section.fields
+    head = evolve(
+        head, section=FieldSection(updated_fields(fields, head.section.fields, frozenset()))
+    )
     joined.commit(evolve(head, span=None if whole else span), lambda other: other in replaced)
     writer.abort()
 

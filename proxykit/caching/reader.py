@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 from ..engine.relay import Relay
 from ..errors import ProxykitError, ResponseIncomplete
 from ..message.fields import EMPTY_SECTION, Field
+from ..upstream.connection import UpstreamConnection
 from .answering import Asked, Segment, make_answer
+from .arriving import Arriving
 from .pieces import BLOCK
 from .ranges import Span
 from .stored import StoredHead
@@ -20,10 +22,6 @@ if TYPE_CHECKING:
 
 class Body(Protocol):
     """What a reader needs of content: see ``IStoredBody``."""
-
-    @property
-    def size(self) -> int:
-        """See ``IStoredBody``."""
 
     def read(self, offset: int, most: int) -> bytes | Awaitable[bytes]:
         """See ``IStoredBody``."""
@@ -132,7 +130,7 @@ class Reader:
 
     def _take(self, segment: Span, piece: bytes) -> bool:
         if not piece:
-            if self.fetch is not None and not self.fetch.is_complete:
+            if not self._is_complete():
                 return False  # the rest is still to come
             self._segments.popleft()
             if segment.stop < 2**62:
@@ -149,6 +147,9 @@ class Reader:
         if self.fetch is not None:
             self.fetch.progressed()
         return True
+
+    def _is_complete(self) -> bool:
+        return not isinstance(self._body, Arriving) or self._body.is_complete
 
     def _was_read(self, piece: bytes) -> None:
         self._waiting = False
@@ -190,28 +191,31 @@ class Reader:
     def pause(self) -> None:
         """See ``ResponseSource``."""
         self._paused = True
-        if self.direct and self.fetch is not None:
-            self.fetch.pause_direct()
+        if (connection := self._direct_connection()) is not None:
+            connection.pause()
 
     def resume(self) -> None:
         """See ``ResponseSource``."""
         self._paused = False
-        if self.direct and self.fetch is not None:
-            self.fetch.resume_direct()
+        if (connection := self._direct_connection()) is not None:
+            connection.resume()
         self.pump()
 
     def hold(self) -> None:
         """See ``ResponseSource``."""
         self._held = True
-        if self.direct and self.fetch is not None:
-            self.fetch.hold_direct()
+        if (connection := self._direct_connection()) is not None:
+            connection.hold()
 
     def unhold(self) -> None:
         """See ``ResponseSource``."""
         self._held = False
-        if self.direct and self.fetch is not None:
-            self.fetch.unhold_direct()
+        if (connection := self._direct_connection()) is not None:
+            connection.unhold()
         self.pump()
+
+    def _direct_connection(self) -> UpstreamConnection | None:
+        return self.fetch.connection if self.direct and self.fetch is not None else None
 
     def abandon(self) -> None:
         """See ``ResponseSource``."""

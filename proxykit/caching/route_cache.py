@@ -22,11 +22,12 @@ from ..message.response import Response
 from ..net.sweeper import Sweeper
 from .answering import Asked
 from .control import Purger
-from .fetch import Fetch, Plan
+from .fetch import Fetch
 from .heads import freshened_head
 from .invalidation import changed_uris, is_error, is_safe
 from .keys import selecting, uri_prefix, vary_names
 from .partial import combine_and_commit
+from .plan import Plan
 from .policy import RequestFacts
 from .ranges import parse_range
 from .reader import Reader
@@ -36,7 +37,7 @@ from .shared import SharedCache
 from .status import age_field, forwarded, hit
 from .stored import StoredHead, StoredResponse
 from .use import Use, decide, request_directives
-from .validation import conditions, validates
+from .validation import conditions, entity_tag, is_strong, validates
 
 _log = Logger()
 
@@ -407,6 +408,9 @@ class RouteCache:
                 stored = StoredResponse(head, stored.body)
             if chosen is None and asked.matches(head):
                 chosen = stored
+            if not is_strong(entity_tag(values.get(b"etag"))):
+                # Of those that a weak validator fits, only the most recent (section 4.3.4).
+                break
         return chosen
 
     # --- other methods ------------------------------------------------------------------------

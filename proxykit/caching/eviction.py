@@ -6,8 +6,8 @@ back while it is noted goes to the main queue at once. In the main queue an entr
 for is put back to the end, one time for each of the last three times.
 
 A scan, each of its objects asked for once, passes through the small queue and displaces nothing
-else. A hit costs an increment and moves nothing, which is why this was chosen over W-TinyLFU, at
-about the same ratio of hits: ``benchmarks/cache_trace.py`` compares them.
+else. A hit costs an increment and moves nothing; for that this was chosen over W-TinyLFU, whose
+ratio of hits is at most a point or so better (``benchmarks/cache_trace.py``).
 """
 
 from __future__ import annotations

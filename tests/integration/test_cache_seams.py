@@ -1,0 +1,190 @@
+"""Where the cache meets others: stores that answer later, filters of every kind, retries."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+from demo.proxies import Proxy, free_port
+from tests.integration.test_cache import (
+    Site,
+    ask,
+    cache_says,
+    content,
+    crowd_behind_a_gate,
+    exchange,
+    field,
+    fresh,
+    ranged,
+    status,
+)
+
+PROBE = Path(__file__).with_name("probe")
+
+CONFIGURATION = """
+[cache.main]
+store = "{store}"
+size = "8MiB"
+[pool.a]
+servers = ["{url}"]
+[reverse.a]
+listen = ["127.0.0.1:{port}"]
+{filters}
+[[reverse.a.routes]]
+pool = "a"
+cache = {{ use = "main", purge_from = ["127.0.0.1"] }}
+"""
+
+
+@pytest.fixture(scope="module")
+def site():
+    with Site() as running:
+        yield running
+
+
+def serve(tmp_path_factory, site, store, filters=""):
+    directory = tmp_path_factory.mktemp("seams")
+    port = free_port()
+    file = directory / "proxykit.toml"
+    file.write_text(CONFIGURATION.format(url=site.url, port=port, store=store, filters=filters))
+    return Proxy(directory, "serve", "--config", str(file), port=port)
+
+
+@pytest.fixture(scope="module")
+def delayed(tmp_path_factory, site):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(PROBE))
+        with serve(tmp_path_factory, site, "delayed") as running:
+            yield running
+
+
+@pytest.fixture(scope="module")
+def filtered(tmp_path_factory, site):
+    filters = (
+        '[[reverse.a.filters]]\nuse = "headers"\nresponse = { add = { X-Site = "a" } }\n'
+        '[[reverse.a.filters]]\nuse = "probe"\n'
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(PROBE))
+        with serve(tmp_path_factory, site, "memory", filters) as running:
+            yield running
+
+
+def test_a_store_that_answers_later_is_written_and_read(delayed, site):
+    body = bytes(range(256)) * 200
+    site.put(b"/later", fresh(), body)
+
+    answers = [exchange(delayed.address, ask(b"/later")) for _ in range(3)]
+
+    assert all(content(each) == body for each in answers)
+    assert cache_says(answers[2]).startswith(b"hit")
+    assert site.count(b"/later") == 1
+
+
+def test_a_crowd_reads_from_a_store_that_answers_later(delayed, site):
+    body = bytes(range(256)) * 200
+    answer = b"HTTP/1.1 200 OK\r\n" + fresh() + b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+
+    answers = crowd_behind_a_gate(delayed, site, b"/later-crowd", answer, 20)
+
+    assert all(content(each) == body for each in answers)
+    assert site.count(b"/later-crowd") == 1
+
+
+def test_a_client_that_leaves_while_a_store_reads_harms_nobody(delayed, site):
+    site.put(b"/later-left", fresh(), b"x" * 500_000)
+    exchange(delayed.address, ask(b"/later-left"))
+    for _ in range(5):
+        with socket.create_connection(delayed.address, timeout=5) as client:
+            client.sendall(ask(b"/later-left"))
+            client.recv(100)
+
+    assert len(content(exchange(delayed.address, ask(b"/later-left")))) == 500_000
+    assert "Traceback" not in delayed.output.read_text()
+
+
+def test_validation_and_purging_in_a_store_that_answers_later(delayed, site):
+    site.put(b"/later-stale", fresh(age=100), b"stored")
+    exchange(delayed.address, ask(b"/later-stale"))
+    site.put(b"/later-stale", fresh(), b"", b"304 Not Modified")
+    answer = exchange(delayed.address, ask(b"/later-stale"))
+    assert content(answer) == b"stored"
+    assert cache_says(exchange(delayed.address, ask(b"/later-stale"))).startswith(b"hit")
+
+    purged = exchange(delayed.address, ask(b"/later-stale", method=b"PURGE"))
+    assert json.loads(content(purged)) == {"purged": 1, "soft": False}
+
+
+def test_parts_are_kept_apart_by_a_store_that_answers_later(delayed, site):
+    site.answers[b"/later-parts"] = lambda connection, head: connection.sendall(ranged(head))
+
+    def part(spec):
+        return exchange(delayed.address, ask(b"/later-parts", b"Range: bytes=%s\r\n" % spec))
+
+    assert content(part(b"0-3")) == b"0123"
+    assert content(part(b"4-9")) == b"456789"
+    assert content(part(b"1-2")) == b"12"
+    assert content(part(b"5-7")) == b"567"
+    assert site.count(b"/later-parts") == 2
+
+
+def test_response_filters_run_once_for_each_answer_stored_or_not(filtered, site):
+    site.put(b"/plain", fresh())
+    for _ in range(3):
+        answer = exchange(filtered.address, ask(b"/plain"))
+        assert answer.count(b"X-Site: a\r\n") == 1
+    assert cache_says(answer).startswith(b"hit")
+    assert site.count(b"/plain") == 1
+
+
+def test_a_transform_runs_on_every_answer_and_what_is_stored_is_the_origins(filtered, site):
+    site.put(b"/loud", fresh(), b"hello")
+    for _ in range(3):
+        answer = exchange(filtered.address, ask(b"/loud"))
+        assert content(answer) == b"5\r\nHELLO\r\n1\r\n!\r\n0\r\n\r\n"
+    assert site.count(b"/loud") == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "end"),
+    [
+        (b"/wait-response", b"200", b"ok"),
+        (b"/replace", b"200", b"replaced"),
+        (b"/fail-response", b"500", b""),
+        (b"/wait/x", b"200", b"ok"),
+    ],
+)
+def test_filters_that_wait_replace_or_fail_meet_a_hit_as_they_meet_a_miss(
+    filtered, site, path, code, end
+):
+    site.put(path, fresh())
+    for _ in range(3):
+        answer = exchange(filtered.address, ask(path))
+        assert status(answer) == code
+        assert answer.endswith(end)
+        assert (field(answer, b"X-Waited") == b"yes") is (path == b"/wait-response")
+
+
+def test_what_a_request_filter_answers_is_not_the_caches(filtered, site):
+    for _ in range(2):
+        assert status(exchange(filtered.address, ask(b"/answer"))) == b"418"
+
+
+def test_an_idle_connection_that_was_closed_is_retried_for_a_crowd_too(filtered, site):
+    def answer_and_close(connection, head):
+        connection.sendall(b"HTTP/1.1 200 OK\r\n" + fresh() + b"Content-Length: 2\r\n\r\nok")
+        connection.shutdown(socket.SHUT_RDWR)
+
+    site.answers[b"/closing"] = answer_and_close
+    exchange(filtered.address, ask(b"/closing"))
+    answers = crowd_behind_a_gate(
+        filtered,
+        site,
+        b"/after-closing",
+        b"HTTP/1.1 200 OK\r\n" + fresh() + b"Content-Length: 2\r\n\r\nok",
+        10,
+    )
+    assert {content(each) for each in answers} == {b"ok"}

@@ -147,6 +147,11 @@ class Fetch(Relay):
             and not head.terms.validated_only
         )
 
+    @property
+    def varies_on(self) -> tuple[bytes, ...]:
+        """The fields that the response varies on, none while it is not known."""
+        return tuple(name for name, _ in self._head.selecting) if self._head is not None else ()
+
     def left(self, reader: Reader) -> None:
         """Forget a reader that is done or whose client is gone."""
         if reader in self._waiting:
@@ -308,6 +313,7 @@ class Fetch(Relay):
                 status=None if first else head.status,
                 stored=self._fate is _Fate.KEPT,
                 collapsed=not first,
+                detail=self._plan.detail if first else b"",
             )
         ]
         age = head.age(self.exchange.now)
@@ -339,6 +345,10 @@ class Fetch(Relay):
             # The server has trouble enough: the crowd is not sent to it one by one. But what it
             # said to one user is not shown to another.
             reader.fail(SharedFailure(f"the server answered {head.status} to the same request"))
+        elif not reader.asked.matches(head):
+            # Those who want the same variant may well wait for each other.
+            reader.release()
+            self._cache.ask_again(reader.relay, reader.asked, head)
         else:
             self._ask_alone(reader)
 
@@ -361,7 +371,7 @@ class Fetch(Relay):
         relay.exchange.upstream = self.exchange.upstream
         relay.exchange.reused = self.exchange.reused
         relay.exchange.cache = "miss"
-        response.headers.add(*forwarded(self._name, self._plan.why))
+        response.headers.add(*forwarded(self._name, self._plan.why, detail=self._plan.detail))
         relay.response_received(response)
         for reader in others:
             self._ask_alone(reader)

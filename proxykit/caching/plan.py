@@ -20,6 +20,7 @@ class Plan:
     :ivar conditional: whether the request asks for their validation.
     :ivar table_key: where other requests find it, ``None`` when they must not.
     :ivar background: whether it goes on though nobody waits.
+    :ivar detail: why one asks for itself, for Cache-Status.
     """
 
     why: bytes
@@ -27,6 +28,7 @@ class Plan:
     conditional: bool = False
     table_key: Any = None
     background: bool = False
+    detail: bytes = b""
 
 
 class NotValidated(UpstreamError):

@@ -240,7 +240,8 @@ class RouteCache:
             relay.watch = partial(self._head_answered, relay, asked, matching, why)
             return False
         whole = [each for each in candidates if each.head.span is None]
-        self._fetch(relay, asked, whole, why, others=found)
+        names = vary_names(found[0].head.section.values.get(b"vary")) if found else ()
+        self._fetch(relay, asked, whole, why, names=names)
         return True
 
     # --- answering ----------------------------------------------------------------------------
@@ -267,23 +268,31 @@ class RouteCache:
         candidates: Sequence[StoredResponse],
         why: bytes,
         *,
-        others: Sequence[StoredResponse] = (),
+        names: tuple[bytes, ...] = (),
     ) -> None:
-        """Ask the server, or wait for who asks already."""
+        """Ask the server, or wait for who asks already.
+
+        :param names: the fields that responses under this key vary on, as far as that is known.
+        """
         reader = Reader(relay, asked)
         table_key = None
         if self._may_wait(asked):
-            names = vary_names(others[0].head.section.values.get(b"vary")) if others else ()
-            table_key = (asked.key, asked.values.get(b"range"), selecting(names, asked.values))
+            table_key = _table_key(asked, names)
             fetch = self._shared.fetches.get(table_key)
+            if fetch is not None and fetch.varies_on != names and not fetch.may_join(asked):
+                table_key = _table_key(asked, fetch.varies_on)
+                fetch = self._shared.fetches.get(table_key)
             if fetch is not None and fetch.may_join(asked):
                 relay.attach(reader)
                 fetch.join(reader)
                 return
         plan = Plan(why, candidates, conditional=bool(candidates), table_key=table_key)
-        fetch = self._make_fetch(relay, asked, plan)
-        if table_key is not None:
-            self._shared.fetches[table_key] = fetch
+        self._start(relay, reader, plan)
+
+    def _start(self, relay: Relay, reader: Reader, plan: Plan) -> None:
+        fetch = self._make_fetch(relay, reader.asked, plan)
+        if plan.table_key is not None:
+            self._shared.fetches[plan.table_key] = fetch
         relay.attach(reader)
         fetch.join(reader)
         fetch.begin()
@@ -301,21 +310,24 @@ class RouteCache:
         self, relay: Relay, asked: Asked, candidates: Sequence[StoredResponse], detail: bytes
     ) -> None:
         """Ask the server for one client that must not, or will not, wait for others."""
-        reader = Reader(relay, asked)
-        plan = Plan(b"uri-miss" if not candidates else b"stale", candidates, bool(candidates))
-        fetch = self._make_fetch(relay, asked, plan)
-        relay.attach(reader)
-        fetch.join(reader)
-        fetch.begin()
+        why = b"stale" if candidates else b"uri-miss"
+        plan = Plan(why, candidates, conditional=bool(candidates), detail=detail)
+        self._start(relay, Reader(relay, asked), plan)
+
+    def ask_again(self, relay: Relay, asked: Asked, head: StoredHead) -> None:
+        """Ask the server for a client that waited for what turned out to be another variant."""
+        names = tuple(name for name, _ in head.selecting)
+        self._fetch(relay, asked, (), b"vary-miss", names=names)
 
     def _refresh(self, relay: Relay, asked: Asked, stored: StoredResponse) -> None:
         """Fetch a fresh response behind the back of the client that got a stale one."""
-        table_key = (asked.key, None, stored.head.selecting)
+        asked = evolve(asked, range=None, head_only=False, facts=asked.facts.as_get())
+        names = tuple(name for name, _ in stored.head.selecting)
+        table_key = _table_key(asked, names)
         if table_key in self._shared.fetches:
             return
         candidates = (stored,) if stored.head.span is None else ()
         plan = Plan(b"stale", candidates, bool(candidates), table_key, background=True)
-        asked = evolve(asked, range=None, head_only=False, facts=asked.facts.as_get())
         fetch = self._make_fetch(relay, asked, plan)
         self._shared.fetches[table_key] = fetch
         fetch.begin()
@@ -367,7 +379,11 @@ class RouteCache:
 
     def commit(self, asked: Asked, head: StoredHead, writer: Any) -> None:
         """Store a response whose content is complete."""
-        self._shared.unmark_private(asked.key)
+        if head.terms.lifetime > head.initial_age and not head.terms.validated_only:
+            self._shared.unmark_private(asked.key)
+        else:
+            # Nobody gains by waiting for what must be validated for each.
+            self._shared.mark_private(asked.key)
         self._shared.aliases.note(asked.key, head.section.values.get(b"no-vary-search"))
         if head.span is None:
             head = evolve(head, complete=writer.body.size)
@@ -462,6 +478,12 @@ class RouteCache:
 
     def _uri_key(self, exchange: Exchange) -> bytes:
         return uri_key(exchange, self._namespace, forward=self._forward)
+
+
+def _table_key(asked: Asked, names: tuple[bytes, ...]) -> tuple[object, ...]:
+    """Give what two requests have in common that may wait for each other."""
+    asked_range = asked.values.get(b"range") if asked.range is not None else None
+    return (asked.key, asked_range, selecting(names, asked.values))
 
 
 def _newest_first(stored: StoredResponse) -> float:

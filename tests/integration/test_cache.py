@@ -520,6 +520,38 @@ def test_a_crowd_for_what_is_private_is_served_one_by_one(proxy, site):
     assert all(content(each) == b"mine" for each in answers)
 
 
+def test_a_crowd_for_two_variants_is_two_requests(proxy, site):
+    open_gate = threading.Event()
+
+    def wait(connection, head):
+        open_gate.wait(5)
+        coding = b"gzip" if b"Accept-Encoding: gzip" in head else b"none"
+        connection.sendall(
+            b"HTTP/1.1 200 OK\r\n"
+            + fresh()
+            + b"Vary: Accept-Encoding\r\nContent-Length: 4\r\n\r\n"
+            + coding
+        )
+
+    site.answers[b"/variants"] = wait
+    asked = [ask(b"/variants", b"Accept-Encoding: gzip\r\n"), ask(b"/variants")] * 20
+    answers = crowd(proxy, asked, open_gate.set)
+
+    assert [content(each) for each in answers] == [b"gzip", b"none"] * 20
+    assert site.count(b"/variants") == 2
+
+
+def test_a_crowd_for_what_must_be_validated_is_never_answered_without(proxy, site):
+    answer = (
+        b'HTTP/1.1 200 OK\r\nCache-Control: no-cache\r\nETag: "a"\r\nContent-Length: 2\r\n\r\nok'
+    )
+
+    answers = crowd_behind_a_gate(proxy, site, b"/crowd-no-cache", answer, 5)
+
+    assert {content(each) for each in answers} == {b"ok"}
+    assert site.count(b"/crowd-no-cache") == 5
+
+
 def test_a_response_cut_short_reaches_nobody_as_whole_and_is_not_stored(proxy, site):
     def cut(connection):
         connection.sendall(b"HTTP/1.1 200 OK\r\n" + fresh() + b"Content-Length: 100\r\n\r\nhalf")
@@ -647,9 +679,12 @@ def test_who_waits_too_long_asks_for_itself(proxy, site):
     wait_until(lambda: site.count(b"/locked") == 2)
     open_gate.set()
 
+    answers = []
     for connection in (first, second):
         with connection:
-            assert content(read_all(connection)) == b"ok"
+            answers.append(read_all(connection))
+    assert {content(each) for each in answers} == {b"ok"}
+    assert cache_says(answers[1]) == b"fwd=uri-miss; detail=lock-timeout"
 
 
 def test_a_stale_response_is_used_while_it_is_revalidated_once(proxy, site):

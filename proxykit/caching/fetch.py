@@ -38,7 +38,7 @@ from .stored import StoredHead
 from .use import usable_on_error
 
 if TYPE_CHECKING:
-    from .route_cache import RouteCache
+    from .fetcher import Fetcher
 
 _AHEAD = 256 * 1024  # how far a shared fetch may be ahead of its fastest reader, in bytes
 _WORTH_FINISHING = 1024 * 1024  # what is left of a response that nobody waits for any more
@@ -70,7 +70,7 @@ class Fetch(Relay):
 
     __slots__ = (
         "_asked",
-        "_cache",
+        "_fetcher",
         "_direct",
         "_fate",
         "_head",
@@ -85,7 +85,7 @@ class Fetch(Relay):
     )
 
     def __init__(
-        self, cache: RouteCache, exchange: Exchange, identity: object, asked: Asked, plan: Plan
+        self, fetcher: Fetcher, exchange: Exchange, identity: object, asked: Asked, plan: Plan
     ) -> None:
         """Make one that has not asked yet; call ``join`` for who waits, then ``begin``.
 
@@ -95,7 +95,7 @@ class Fetch(Relay):
         """
         super().__init__(exchange, cast(Client, _Identity(identity)))
         self._chain = EMPTY_CHAIN
-        self._cache = cache
+        self._fetcher = fetcher
         self._asked = asked
         self._plan = plan
         self._waiting: list[Reader] = []
@@ -129,8 +129,8 @@ class Fetch(Relay):
         if self._fate is _Fate.UNKNOWN:
             self._waiting.append(reader)
             if len(self._waiting) > 1 and self.deadline is NEVER:
-                self.deadline = monotonic() + self._cache.lock_seconds
-                self._cache.sweeper.add(self)
+                self.deadline = monotonic() + self._fetcher.lock_seconds
+                self._fetcher.sweeper.add(self)
         else:
             self._give(reader, first=False)
 
@@ -186,7 +186,7 @@ class Fetch(Relay):
     def deadline_passed(self) -> None:
         """Called by the sweeper: who waits for somebody else's request asks for themselves."""
         self.deadline = NEVER
-        self._cache.sweeper.discard(self)
+        self._fetcher.sweeper.discard(self)
         # The first one's request is the one that is under way, unless nobody's is.
         patient = 0 if self._plan.background else 1
         others = self._waiting[patient:]
@@ -198,7 +198,7 @@ class Fetch(Relay):
         """Send a reader's request on its own way."""
         reader.release()
         candidates = self._plan.candidates if validate else ()
-        self._cache.ask_alone(reader.relay, reader.asked, candidates, detail)
+        self._fetcher.ask_alone(reader.relay, reader.asked, candidates, detail)
 
     # --- the content --------------------------------------------------------------------------
 
@@ -219,7 +219,7 @@ class Fetch(Relay):
             return
         fastest = max(reader.position for reader in self._readers)
         for reader in self._readers[:]:
-            if fastest - reader.position > self._cache.max_object_size:
+            if fastest - reader.position > self._fetcher.max_object_size:
                 # It would have the others wait, or the memory grow.
                 reader.fail(SharedFailure("the client was too slow for a shared response"))
         content.forget(min((reader.position for reader in self._readers), default=fastest))
@@ -269,7 +269,7 @@ class Fetch(Relay):
     def _settle(self) -> None:
         """The head is here: the lock is over."""
         self.deadline = NEVER
-        self._cache.sweeper.discard(self)
+        self._fetcher.sweeper.discard(self)
 
     def _keep(self, response: Response, head: StoredHead, verdict: Verdict) -> None:
         self._head = head
@@ -278,8 +278,8 @@ class Fetch(Relay):
         if isinstance(framing, NoContent):
             size = 0
         writer = None
-        if not verdict.reason and (size is None or size <= self._cache.max_object_size):
-            writer = self._cache.store.begin(self._asked.key, size)
+        if not verdict.reason and (size is None or size <= self._fetcher.max_object_size):
+            writer = self._fetcher.store.begin(self._asked.key, size)
         self.content = Arriving(writer)
         self._fate = _Fate.SHARED if writer is None else _Fate.KEPT
         if writer is None:
@@ -348,7 +348,7 @@ class Fetch(Relay):
         elif not reader.asked.matches(head):
             # Those who want the same variant may well wait for each other.
             reader.release()
-            self._cache.ask_again(reader.relay, reader.asked, head)
+            self._fetcher.ask_again(reader.relay, reader.asked, head)
         else:
             self._ask_alone(reader)
 
@@ -357,7 +357,7 @@ class Fetch(Relay):
         self._fate = _Fate.DIRECT
         self._leave_table()
         if self._plan.table_key is not None:
-            self._cache.mark_private(self._asked.key)
+            self._fetcher.mark_private(self._asked.key)
         waiting, self._waiting = self._waiting, []
         if self._plan.background or not waiting:
             self._drop()
@@ -380,7 +380,7 @@ class Fetch(Relay):
         """Take a 304: what is stored is fresh again (RFC 9111 section 4.3.4)."""
         self._fate = _Fate.ANSWERED
         self._leave_table()
-        chosen = self._cache.freshen(
+        chosen = self._fetcher.freshen(
             self._asked, self._plan.candidates, response, self._requested_at, self.exchange.now
         )
         waiting, self._waiting = self._waiting, []
@@ -445,7 +445,7 @@ class Fetch(Relay):
         content = self.content
         if content is None:
             return
-        content.add(data, self._cache.max_object_size)
+        content.add(data, self._fetcher.max_object_size)
         if self._fate is _Fate.KEPT and not content.is_kept:
             # It became too large, or there is no room.
             self._fate = _Fate.SHARED
@@ -479,7 +479,7 @@ class Fetch(Relay):
         content.is_complete = True
         writer = content.take_writer()
         if writer is not None and self._head is not None:
-            self._cache.commit(self._asked, self._head, writer)
+            self._fetcher.commit(self._asked, self._head, writer)
         self._leave_table()
         for reader in self._readers[:]:
             reader.pump()
@@ -528,7 +528,7 @@ class Fetch(Relay):
             writer.abort()
 
     def _leave_table(self) -> None:
-        self._cache.forget(self._plan.table_key, self)
+        self._fetcher.forget(self._plan.table_key, self)
 
     def _finish(self) -> None:
         """End; the exchange is one of the cache's own, so nobody observes it."""

@@ -276,6 +276,58 @@ def test_a_response_to_authorization_is_stored_only_when_it_says_so(proxy, site)
     assert site.count(b"/auth-public") == 1
 
 
+def test_fields_are_stored_but_those_of_the_connection_and_of_proxies(proxy, site):
+    site.put(
+        b"/fields",
+        fresh()
+        + b"X-Unheard-Of: 1\r\nConnection: X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=9\r\n"
+        + b"Proxy-Authenticate: Basic\r\n",
+    )
+    exchange(proxy.address, ask(b"/fields"))
+    answer = exchange(proxy.address, ask(b"/fields"))
+
+    assert cache_says(answer).startswith(b"hit")
+    assert field(answer, b"X-Unheard-Of") == b"1"
+    for name in (b"X-Hop", b"Keep-Alive", b"Proxy-Authenticate"):
+        assert field(answer, name) is None
+
+
+def test_directives_are_passed_on_to_the_client_and_to_the_origin(proxy, site):
+    value = b'max-age=60, community="UCI", frobnicate'
+    site.put(b"/passed", b"Cache-Control: %s\r\n" % value)
+    for _ in range(2):
+        answer = exchange(proxy.address, ask(b"/passed", b"Cache-Control: min-fresh=1, x-y\r\n"))
+        assert field(answer, b"Cache-Control") == value
+    assert b"Cache-Control: min-fresh=1, x-y" in site.last(b"/passed")
+
+
+def test_the_most_recent_of_several_that_fit_is_used(proxy, site):
+    dates = [formatdate(time.time() - age, usegmt=True).encode() for age in (50, 100)]
+    vary = b"Vary: X-A\r\nCache-Control: max-age=600\r\nDate: %s\r\n"
+    site.put(b"/recent", vary % dates[0] + b'ETag: "1"\r\n', b"newer")
+    exchange(proxy.address, ask(b"/recent", b"X-A: 1\r\n"))
+    # What is received later is not what is more recent: that is said by Date.
+    other = b"Vary: X-B\r\nCache-Control: max-age=600\r\nDate: %s\r\n" % dates[1]
+    site.put(b"/recent", other, b"older")
+    exchange(proxy.address, ask(b"/recent", b"X-A: 2\r\nX-B: 1\r\n"))
+
+    answer = exchange(proxy.address, ask(b"/recent", b"X-A: 1\r\nX-B: 1\r\n"))
+
+    assert content(answer) == b"newer"
+    assert site.count(b"/recent") == 2
+
+
+def test_if_match_goes_to_the_origin(proxy, site):
+    site.put(b"/if-match", fresh())
+    exchange(proxy.address, ask(b"/if-match"))
+    site.put(b"/if-match", b"", b"", b"412 Precondition Failed")
+
+    answer = exchange(proxy.address, ask(b"/if-match", b'If-Match: "v2"\r\n'))
+
+    assert status(answer) == b"412"
+    assert b'If-Match: "v2"' in site.last(b"/if-match")
+
+
 # --- validation -------------------------------------------------------------------------------
 
 
@@ -797,6 +849,39 @@ def test_parts_are_stored_answered_from_and_combined_to_the_whole(proxy, site):
     assert (status(whole), content(whole)) == (b"200", DIGITS)
     assert cache_says(whole).startswith(b"hit")
     assert site.count(b"/parts") == 3
+
+
+def test_parts_of_two_versions_are_not_combined(proxy, site):
+    for version, spec in ((b"1", b"0-4"), (b"2", b"5-9")):
+        site.answers[b"/versions"] = lambda connection, head, version=version: connection.sendall(
+            ranged(head).replace(b'"r1"', b'"r%s"' % version)
+        )
+        exchange(proxy.address, ask(b"/versions", b"Range: bytes=%s\r\n" % spec))
+
+    exchange(proxy.address, ask(b"/versions"))
+    assert site.count(b"/versions") == 3
+    site.answers[b"/weak"] = lambda connection, head: connection.sendall(
+        ranged(head).replace(b'"r1"', b'W/"r1"')
+    )
+    for spec in (b"0-4", b"5-9"):
+        exchange(proxy.address, ask(b"/weak", b"Range: bytes=%s\r\n" % spec))
+    exchange(proxy.address, ask(b"/weak"))
+    assert site.count(b"/weak") == 3
+
+
+def test_combined_parts_have_the_fields_of_both(proxy, site):
+    for name, spec in ((b"X-First: 1\r\nX-Both: 1\r\n", b"0-4"), (b"X-Both: 2\r\n", b"5-9")):
+        site.answers[b"/both"] = lambda connection, head, name=name: connection.sendall(
+            ranged(head).replace(b"Content-Length", name + b"Content-Length")
+        )
+        exchange(proxy.address, ask(b"/both", b"Range: bytes=%s\r\n" % spec))
+
+    answer = exchange(proxy.address, ask(b"/both"))
+
+    assert content(answer) == DIGITS
+    assert field(answer, b"X-First") == b"1"
+    assert field(answer, b"X-Both") == b"2"
+    assert site.count(b"/both") == 2
 
 
 def test_a_range_is_answered_out_of_what_the_origin_gives_whole(proxy, site):

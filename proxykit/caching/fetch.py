@@ -15,7 +15,7 @@ import enum
 from time import monotonic
 from typing import TYPE_CHECKING, cast
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from ..engine.client import Client
 from ..engine.exchange import Exchange
@@ -257,28 +257,27 @@ class Fetch(Relay):
             self._asked.rules,
             self.exchange.now,
         )
-        if not verdict.shareable:
-            self._pass_on(response, verdict)
-            return
         head = make_head(self._asked, response, verdict, self._requested_at, self.exchange.now)
-        if head is None or make_answer(self._asked, head, ()) is None:
-            self._pass_on(response, verdict)
-            return
-        self._keep(response, head, verdict)
+        size = _size(response)
+        too_large = size is not None and size > self._fetcher.max_object_size
+        if not verdict.shareable or too_large or head is None:
+            self._pass_on(response, head)
+        elif make_answer(self._asked, head, ()) is None:
+            self._pass_on(response, None)
+        else:
+            self._keep(response, head, verdict, size)
 
     def _settle(self) -> None:
         """The head is here: the lock is over."""
         self.deadline = NEVER
         self._fetcher.sweeper.discard(self)
 
-    def _keep(self, response: Response, head: StoredHead, verdict: Verdict) -> None:
+    def _keep(
+        self, response: Response, head: StoredHead, verdict: Verdict, size: int | None
+    ) -> None:
         self._head = head
-        framing = response.framing
-        size = framing.size if isinstance(framing, Length) else None
-        if isinstance(framing, NoContent):
-            size = 0
         writer = None
-        if not verdict.reason and (size is None or size <= self._fetcher.max_object_size):
+        if not verdict.reason:
             writer = self._fetcher.store.begin(self._asked.key, size)
         self.content = Arriving(writer)
         self._fate = _Fate.SHARED if writer is None else _Fate.KEPT
@@ -287,7 +286,7 @@ class Fetch(Relay):
         waiting, self._waiting = self._waiting, []
         for index, reader in enumerate(waiting):
             self._give(reader, first=self._asked_for(index))
-        if not self._readers and not self._plan.background and not isinstance(framing, NoContent):
+        if not self._readers and not self._plan.background and size != 0:
             # A HEAD's or a 304's worth was all that anybody wanted: the content is kept all the
             # same if it is not too much.
             if self._fate is _Fate.SHARED or not self._is_worth_finishing():
@@ -352,11 +351,15 @@ class Fetch(Relay):
         else:
             self._ask_alone(reader)
 
-    def _pass_on(self, response: Response, verdict: Verdict) -> None:
-        """Give the response to the one client that it is for; the others ask for themselves."""
+    def _pass_on(self, response: Response, head: StoredHead | None) -> None:
+        """Give the response to the one client that it is for; the others ask for themselves.
+
+        :param head: what would be stored of it, if it is one of which the client's own condition
+            may be answered here: its request went without that.
+        """
         self._fate = _Fate.DIRECT
         self._leave_table()
-        if self._plan.table_key is not None:
+        if self._plan.table_key is not None and self._is_for_nobody_else(response):
             self._fetcher.mark_private(self._asked.key)
         waiting, self._waiting = self._waiting, []
         if self._plan.background or not waiting:
@@ -365,6 +368,32 @@ class Fetch(Relay):
                 self._ask_alone(reader)
             return
         first, *others = waiting
+        if head is not None and self._answer_condition(first, head):
+            self._drop()
+        else:
+            self._begin_direct(first, response)
+        for reader in others:
+            self._ask_alone(reader)
+
+    def _is_for_nobody_else(self, response: Response) -> bool:
+        """Say whether a response would not be stored for a request without a cookie either."""
+        facts = self._asked.facts
+        if b"cookie" not in facts.values:
+            return True
+        bare = evolve(facts, values={})
+        values, now = response.section.values, self.exchange.now
+        return bool(judge(bare, response.status, values, self._asked.rules, now).reason)
+
+    def _answer_condition(self, reader: Reader, head: StoredHead) -> bool:
+        """Answer 304 where that is what the client's condition comes to."""
+        answer = make_answer(reader.asked, head, ())
+        if answer is None or answer.response.status != 304:
+            return False
+        reader.fetch = None
+        status = forwarded(self._name, self._plan.why, status=head.status)
+        return reader.serve(head, Arriving(), (status,), "miss")
+
+    def _begin_direct(self, first: Reader, response: Response) -> None:
         self._direct = first
         first.direct = True
         relay = first.relay
@@ -373,8 +402,6 @@ class Fetch(Relay):
         relay.exchange.cache = "miss"
         response.headers.add(*forwarded(self._name, self._plan.why, detail=self._plan.detail))
         relay.response_received(response)
-        for reader in others:
-            self._ask_alone(reader)
 
     def _validated(self, response: Response) -> None:
         """Take a 304: what is stored is fresh again (RFC 9111 section 4.3.4)."""
@@ -450,6 +477,7 @@ class Fetch(Relay):
             # It became too large, or there is no room.
             self._fate = _Fate.SHARED
             self._leave_table()
+            self._fetcher.mark_private(self._asked.key)
             if not self._readers:
                 self._drop()
 
@@ -550,3 +578,10 @@ class Fetch(Relay):
 
     def resume_sending(self) -> None:
         """A fetch sends no content."""
+
+
+def _size(response: Response) -> int | None:
+    """Give the size of a response's content, ``None`` when that is not known."""
+    if isinstance(response.framing, NoContent):
+        return 0
+    return response.framing.size if isinstance(response.framing, Length) else None

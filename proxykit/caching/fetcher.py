@@ -85,7 +85,7 @@ class Fetcher:
             b"authorization" in asked.values
             or b"no-cache" in asked.directives
             or b"no-store" in asked.directives
-            or self._shared.is_private(asked.key)
+            or self.is_private(asked.key)
         )
 
     def ask_alone(
@@ -154,6 +154,10 @@ class Fetcher:
         """Let nobody else join a fetch."""
         if self._shared.fetches.get(table_key) is fetch:
             del self._shared.fetches[table_key]
+
+    def is_private(self, key: bytes) -> bool:
+        """See ``SharedCache.is_private``."""
+        return self._shared.is_private(key)
 
     def mark_private(self, key: bytes) -> None:
         """See ``SharedCache.mark_private``."""

@@ -235,6 +235,12 @@ class RouteCache:
             relay.exchange.cache = "miss"
             relay.watch = partial(self._head_answered, relay, asked, matching, why)
             return False
+        if not matching and self._fetcher.is_private(asked.key):
+            # It was not for the cache a moment ago: the client's own request goes, conditions
+            # and all.
+            relay.exchange.cache = "miss"
+            relay.watch = partial(_say, relay, why)
+            return False
         whole = [each for each in candidates if each.head.span is None]
         names = vary_names(found[0].head.section.values.get(b"vary")) if found else ()
         self._fetcher.fetch(relay, asked, whole, why, names=names)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .fetch import Fetch
 
 _MOST_PRIVATE = 8192
-_PRIVATE_SECONDS = 120.0
+_PRIVATE_SECONDS = 60.0
 
 
 @define(slots=True, eq=False, weakref_slot=True)
@@ -37,7 +37,7 @@ class SharedCache:
     _private: dict[bytes, float] = field(factory=dict)
 
     def mark_private(self, key: bytes) -> None:
-        """Note that the response under a key is for one client only, so nobody waits for it."""
+        """Note that what is under a key is not stored, or not for long: nobody gains by waiting."""
         private = self._private
         if len(private) >= _MOST_PRIVATE:
             del private[next(iter(private))]

@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 import time
+from contextlib import ExitStack
 from email.utils import formatdate
 
 import pytest
@@ -776,7 +777,7 @@ def test_what_must_be_revalidated_is_a_504_when_the_origin_is_gone(proxy, site):
     assert status(exchange(proxy.address, ask(b"/must", b"Cache-Control: max-stale\r\n"))) == b"504"
 
 
-def test_what_is_too_large_is_shared_and_not_stored(proxy, site):
+def test_what_is_too_large_is_passed_on_and_not_stored(proxy, site):
     body = bytes(range(256)) * 8192  # 2 MiB
     site.put(b"/large", fresh(), body)
     site.answers[b"/large-chunked"] = (
@@ -791,6 +792,42 @@ def test_what_is_too_large_is_shared_and_not_stored(proxy, site):
 
     assert site.count(b"/large") == 2
     assert site.count(b"/large-chunked") == 2
+
+
+def test_a_response_that_becomes_too_large_is_shared_at_the_pace_of_the_fastest(proxy, site):
+    body = bytes(range(256)) * 49152  # 12 MiB, and no more than 1 MiB is stored
+    chunk = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+    head = b"HTTP/1.1 200 OK\r\n" + fresh() + b"Transfer-Encoding: chunked\r\n\r\n"
+    open_gate = gate(site, b"/grows", head + chunk)
+    with ExitStack() as stack:
+        fast = stack.enter_context(socket.create_connection(proxy.address, timeout=10))
+        slow = stack.enter_context(socket.socket())
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.connect(proxy.address)
+        fast.sendall(b"GET /grows HTTP/1.0\r\nHost: a\r\n\r\n")
+        slow.sendall(ask(b"/grows"))
+        for _ in range(2):
+            exchange(proxy.address, ask(b"/after", b"Cache-Control: only-if-cached\r\n"))
+        open_gate.set()
+        assert content(read_all(fast)) == body
+        slow.settimeout(5)
+        # The client that took nothing was left behind, and can tell: the last chunk is missing.
+        assert not read_all(slow).endswith(b"0\r\n\r\n")
+    assert site.count(b"/grows") == 1
+
+
+def test_what_is_not_for_the_cache_goes_with_the_clients_own_conditions(proxy, site):
+    site.put(b"/own", b'Cache-Control: private\r\nETag: "p"\r\n', b"mine")
+    condition = b'If-None-Match: "p"\r\n'
+
+    first = exchange(proxy.address, ask(b"/own", condition))
+    assert status(first) == b"304"  # answered out of the origin's 200
+    assert condition.strip() not in site.last(b"/own")
+    site.put(b"/own", b'ETag: "p"\r\n', b"", b"304 Not Modified")
+    second = exchange(proxy.address, ask(b"/own", condition))
+
+    assert status(second) == b"304"
+    assert condition.strip() in site.last(b"/own")
 
 
 # --- ranges -----------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ go, and the server is held back for the fastest of them. Or it goes to the one c
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from time import monotonic
 from typing import TYPE_CHECKING, cast
 
@@ -70,6 +71,7 @@ class Fetch(Relay):
 
     __slots__ = (
         "_asked",
+        "_callbacks",
         "_fetcher",
         "_direct",
         "_fate",
@@ -103,6 +105,7 @@ class Fetch(Relay):
         self._direct: Reader | None = None
         self._fate = _Fate.UNKNOWN
         self._head: StoredHead | None = None
+        self._callbacks: list[Callable[[ProxykitError | None], None]] = []
         self.content: Arriving | None = None
         self._requested_at = exchange.now
         self._stopped = False
@@ -133,6 +136,15 @@ class Fetch(Relay):
                 self._fetcher.sweeper.add(self)
         else:
             self._give(reader, first=False)
+
+    def when_done(self, then: Callable[[ProxykitError | None], None]) -> None:
+        """Have something called once nothing more will come: with the error, if there was one."""
+        self._callbacks.append(then)
+
+    def _done(self, error: ProxykitError | None) -> None:
+        callbacks, self._callbacks = self._callbacks, []
+        for then in callbacks:
+            then(error)
 
     def may_join(self, asked: Asked) -> bool:
         """Say whether another request can have what this one brings."""
@@ -509,6 +521,7 @@ class Fetch(Relay):
         if writer is not None and self._head is not None:
             self._fetcher.commit(self._asked, self._head, writer)
         self._leave_table()
+        self._done(None)
         for reader in self._readers[:]:
             reader.pump()
 
@@ -522,6 +535,7 @@ class Fetch(Relay):
         self._settle()
         self._leave_table()
         self._abort_writer()
+        self._done(error)
         if not responding:
             self._serve_stale(None)
         readers = [*self._waiting, *self._readers]
@@ -549,6 +563,7 @@ class Fetch(Relay):
         self._settle()
         self._leave_table()
         self._abort_writer()
+        self._done(None)
 
     def _abort_writer(self) -> None:
         writer = self.content.take_writer() if self.content is not None else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,13 +12,14 @@ from twisted.python.failure import Failure
 
 from ..engine.exchange import Exchange
 from ..engine.relay import Relay
+from ..errors import ProxykitError
 from ..message.fields import Field
 from ..message.response import Response
 from ..net.sweeper import Sweeper
 from .answering import Asked
 from .fetch import Fetch
 from .heads import freshened_head
-from .keys import selecting
+from .keys import SLICE, selecting
 from .partial import combine_and_commit
 from .plan import Plan
 from .reader import Reader
@@ -114,12 +115,36 @@ class Fetcher:
         self._shared.fetches[table_key] = fetch
         fetch.begin()
 
+    def fetch_part(
+        self, relay: Relay, asked: Asked, then: Callable[[ProxykitError | None], None]
+    ) -> None:
+        """Fetch a part into the store, for whoever reads it there.
+
+        :param asked: asks for the part, under a key of its own.
+        :param then: called when it is there, or will not be, with what went wrong.
+        """
+        table_key = _table_key(asked, ()) if self._may_wait(asked) else None
+        fetch = self._shared.fetches.get(table_key) if table_key is not None else None
+        if fetch is not None:
+            fetch.when_done(then)
+            return
+        plan = Plan(b"partial", table_key=table_key, background=True)
+        fetch = self._make_fetch(relay, asked, plan)
+        if table_key is not None:
+            self._shared.fetches[table_key] = fetch
+        fetch.when_done(then)
+        fetch.begin()
+
     def _make_fetch(self, relay: Relay, asked: Asked, plan: Plan) -> Fetch:
         exchange = relay.exchange
         added: list[Field] = []
         if plan.conditional:
             added = conditions(each.head.section.values for each in plan.candidates)
+        conditional = bool(added)
         ranged = asked.range is not None and not plan.conditional
+        wanted = asked.values.get(b"range")
+        if ranged and wanted is not None and SLICE in asked.key:
+            added, ranged = [(b"Range", wanted)], False
         own = Exchange(
             exchange.pipeline,
             own_request(exchange.request, added, ranged=ranged),
@@ -131,7 +156,7 @@ class Fetcher:
         own.route = exchange.route
         own.addresses = exchange.addresses
         own.user = exchange.user
-        return Fetch(self, own, relay.identity, asked, evolve(plan, conditional=bool(added)))
+        return Fetch(self, own, relay.identity, asked, evolve(plan, conditional=conditional))
 
     # --- called by fetches --------------------------------------------------------------------
 
@@ -171,8 +196,9 @@ class Fetcher:
             # Nobody gains by waiting for what must be validated for each.
             self._shared.mark_private(asked.key)
         self._shared.aliases.note(asked.key, head.section.values.get(b"no-vary-search"))
-        if head.span is None:
-            head = evolve(head, complete=writer.body.size)
+        if head.span is None or SLICE in asked.key:
+            if head.span is None:
+                head = evolve(head, complete=writer.body.size)
             writer.commit(head, lambda other: other.selecting == head.selecting)
             return
         found = self.store.lookup(asked.key)

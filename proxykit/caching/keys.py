@@ -18,6 +18,9 @@ from .rules import CacheRules, Query
 PARTS = b"\n"
 """Stands in a key between the URI and what rules add; in no URI that can be asked for."""
 
+SLICE = PARTS + b"slice="
+"""Stands before the number of a slice."""
+
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _OWS = re.compile(rb"[ \t]*,[ \t]*")
 _SPACE = re.compile(rb"[ \t]+")

@@ -29,7 +29,7 @@ def combine_and_commit(
     """
     assert head.span is not None
     same = [each for each in found if each.head.selecting == head.selecting]
-    related = [each for each in same if _same_whole(head, each.head)]
+    related = [each for each in same if same_whole(head, each.head)]
     if any(each.head.span is None for each in related):
         # The whole is stored: the part has nothing that it has not.
         writer.abort()
@@ -65,7 +65,8 @@ def combine_and_commit(
     writer.abort()
 
 
-def _same_whole(one: StoredHead, other: StoredHead) -> bool:
+def same_whole(one: StoredHead, other: StoredHead) -> bool:
+    """Say whether two parts are of one whole: they have the same strong validator."""
     tags = [entity_tag(head.section.values.get(b"etag")) for head in (one, other)]
     return strongly_equal(*tags) and one.complete == other.complete
 

@@ -43,6 +43,7 @@ class Reader:
         "_body",
         "_done",
         "_held",
+        "_more",
         "_paused",
         "_reading",
         "_segments",
@@ -67,6 +68,7 @@ class Reader:
         self._paused = False
         self._held = False
         self._waiting = False  # the store reads
+        self._more = False  # a piece was read later, and there may be another
         self._reading = False
         self._done = False
 
@@ -124,8 +126,9 @@ class Reader:
         piece = body.read(offset, min(segment.size, BLOCK))
         if not isinstance(piece, bytes):
             self._waiting = True
+            self._more = False
             self.relay.wait(piece, self._was_read)
-            return False
+            return self._more  # it may have been there already
         return self._take(segment, piece)
 
     def _take(self, segment: Span, piece: bytes) -> bool:
@@ -153,9 +156,12 @@ class Reader:
 
     def _was_read(self, piece: bytes) -> None:
         self._waiting = False
+        if self._done:
+            return
         segment = self._segments[0]
         assert isinstance(segment, Span)
-        if self._take(segment, piece):
+        self._more = self._take(segment, piece)
+        if self._more:
             self.pump()
 
     def _give(self, piece: bytes) -> None:

@@ -113,7 +113,7 @@ def request_key(
     trust = exchange.pipeline.rules
     if trust.trusted and trust.is_trusted(exchange.peer_address):
         # What a trusted proxy says goes to the server as it says it: it is part of what is asked.
-        stated = [values[name] for name in _KEYED_IF_TRUSTED if name in values]
+        stated = [b"stated " + values[name] for name in _KEYED_IF_TRUSTED if name in values]
         if stated:
             key = PARTS.join((key, *stated))
     return key

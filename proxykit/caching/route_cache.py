@@ -29,6 +29,7 @@ from .reader import Reader
 from .requests import are_plain, passes_by, request_key, uri_key
 from .rules import CacheRules
 from .shared import SharedCache
+from .slices import Slices
 from .status import age_field, forwarded, hit
 from .stored import StoredHead, StoredResponse
 from .use import Use, decide, request_directives
@@ -85,10 +86,14 @@ class RouteCache:
         self._token = object()  # not the cache itself, which a note would keep alive
         self._store = shared.store
         self._fetcher = Fetcher(shared)
+        self._slices = Slices(self._fetcher, clock)
         self._lookup = shared.store.lookup
         only = self._rules[0]
         # Then the key of most requests needs nothing but their target.
-        self._plain = only.takes is None and only.rules.plain_key and not only.rules.bypass
+        said = only.rules
+        self._plain = (
+            only.takes is None and said.plain_key and not said.bypass and not said.slice_size
+        )
         self._bypass_cookies = any(each.rules.bypass_cookies for each in self._rules)
 
     # --- engine.cache.Cache -------------------------------------------------------------------
@@ -191,11 +196,31 @@ class RouteCache:
             head_only=method == b"HEAD",
             stored_key=self._shared.aliases.resolve(key),
         )
+        if rules.slice_size and self._may_slice(asked):
+            relay.wait(self._slices.first(relay, asked), partial(self._sliced, relay, asked))
+            return True
         found = self._lookup(asked.stored_key)
         if isinstance(found, Sequence):
             return self._found(relay, asked, found)
         relay.wait(found, partial(self._found_later, relay, asked))
         return True
+
+    def _may_slice(self, asked: Asked) -> bool:
+        return not (
+            asked.head_only
+            or b"only-if-cached" in asked.directives
+            or b"no-store" in asked.directives
+            or self._fetcher.is_private(asked.key)
+        )
+
+    def _sliced(
+        self, relay: Relay, asked: Asked, found: tuple[StoredResponse | None, bool]
+    ) -> None:
+        first, fetched = found
+        if first is None or not self._slices.serve(relay, asked, first, fetched=fetched):
+            relay.exchange.cache = "miss"
+            relay.watch = partial(_say, relay, b"miss")
+            relay.ask_upstream()
 
     def _found_later(self, relay: Relay, asked: Asked, found: Sequence[StoredResponse]) -> None:
         if not self._found(relay, asked, found):

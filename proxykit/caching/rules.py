@@ -35,6 +35,7 @@ class CacheRules:
     :ivar query_only: if not empty, only these are.
     :ivar key_headers: request fields that are part of the key, in lower case.
     :ivar key_cookies: cookies that are.
+    :ivar slice_size: responses are kept in slices of so many bytes; 0: whole.
     :ivar targets: the targeted fields that count here (RFC 9213), in lower case, best first.
     :ivar tags: whether Surrogate-Key and Cache-Tag are taken in and kept from clients.
     """
@@ -54,6 +55,7 @@ class CacheRules:
     query_only: tuple[bytes, ...] = ()
     key_headers: tuple[bytes, ...] = ()
     key_cookies: tuple[bytes, ...] = ()
+    slice_size: int = 0
     targets: tuple[bytes, ...] = ()
     tags: bool = False
 

@@ -79,6 +79,9 @@ class CacheRuleOptions(Options):
     obey_clients: bool = Field(
         default=True, description="Whether clients' Cache-Control and Pragma count."
     )
+    slice_size: Size | None = Field(
+        default=None, description="Keep responses in slices of this size, fetched by Range."
+    )
     query: Literal["keep", "sort", "ignore"] = Field(
         default="keep", description="What of the query is in the key."
     )

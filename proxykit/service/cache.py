@@ -10,6 +10,7 @@ from ..caching.rules import CacheRules, Query
 from ..caching.shared import SharedCache
 from ..config.cache import Cache, CacheRule, CacheRuleOptions, CacheUse
 from ..engine.exchange import Exchange
+from ..errors import ConfigurationError
 from ..message.path import PathMatch, normalised_path
 from ..reverse.router import host_matches
 from .compilation import Compilation
@@ -38,6 +39,12 @@ def use_cache(
     :param forward: of a forward listener.
     """
     shared = compilation.caches[model.use]
+    for each in (*model.rules, model):
+        if each.slice_size is not None and not 4096 <= each.slice_size <= shared.max_object_size:
+            raise ConfigurationError(
+                f"cache {model.use}: slice_size must be at least 4KiB and no more than the "
+                f"cache's max_object_size, which is {shared.max_object_size} bytes"
+            )
     rules = [RuleMatch(_rules(each, forward=forward), _takes(each)) for each in model.rules]
     rules.append(RuleMatch(_rules(model, forward=forward)))
     purger = Purger(shared, tuple(model.purge_from)) if model.purge_from else None
@@ -64,6 +71,7 @@ def _rules(model: CacheRuleOptions, *, forward: bool) -> CacheRules:
         query_only=names(model.query_only),
         key_headers=tuple(name.lower() for name in names(model.key_headers)),
         key_cookies=names(model.key_cookies),
+        slice_size=model.slice_size or 0,
         # RFC 9213 section 3.1: CDN-Cache-Control is for caches that act for the origin.
         targets=() if forward else (b"cdn-cache-control",),
         tags=not forward,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from tests.integration.test_cache import (
     ranged,
     status,
 )
+from tests.scripted import read_all
 
 PROBE = Path(__file__).with_name("probe")
 
@@ -188,3 +190,141 @@ def test_an_idle_connection_that_was_closed_is_retried_for_a_crowd_too(filtered,
         10,
     )
     assert {content(each) for each in answers} == {b"ok"}
+
+
+# --- slices -----------------------------------------------------------------------------------
+
+SLICED = """
+[cache.main]
+store = "{store}"
+size = "8MiB"
+max_object_size = "64KiB"
+[pool.a]
+servers = ["{url}"]
+retries = 0
+[reverse.a]
+listen = ["127.0.0.1:{port}"]
+[[reverse.a.routes]]
+pool = "a"
+cache = {{ use = "main", slice_size = "4KiB", purge_from = ["127.0.0.1"] }}
+"""
+WHOLE = bytes(range(256)) * 40  # 10 KiB: two slices and a half
+
+
+def sliced_origin(whole=WHOLE, tag=b'"s1"', ranges=True):
+    def answer(connection, head):
+        fields = b"ETag: %s\r\nCache-Control: max-age=60\r\n" % tag
+        line = next((each for each in head.split(b"\r\n") if each.startswith(b"Range: ")), None)
+        if line is None or not ranges:
+            connection.sendall(
+                b"HTTP/1.1 200 OK\r\n%sContent-Length: %d\r\n\r\n%s" % (fields, len(whole), whole)
+            )
+            return
+        first, _, last = line.partition(b"=")[2].partition(b"-")
+        last = last or b"%d" % len(whole)
+        part = whole[int(first) : int(last) + 1]
+        if not part:
+            connection.sendall(b"HTTP/1.1 416 No\r\nContent-Length: 0\r\n\r\n")
+            return
+        connection.sendall(
+            b"HTTP/1.1 206 Partial Content\r\n%sContent-Range: bytes %d-%d/%d\r\n"
+            b"Content-Length: %d\r\n\r\n%s"
+            % (fields, int(first), int(first) + len(part) - 1, len(whole), len(part), part)
+        )
+
+    return answer
+
+
+@pytest.fixture(scope="module", params=["memory", "delayed"])
+def slicing(request, tmp_path_factory, site):
+    directory = tmp_path_factory.mktemp("slices")
+    port = free_port()
+    file = directory / "proxykit.toml"
+    file.write_text(SLICED.format(url=site.url, port=port, store=request.param))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(PROBE))
+        with Proxy(directory, "serve", "--config", str(file), port=port) as running:
+            running.path = b"/" + request.param.encode()
+            yield running
+
+
+def test_a_large_response_is_fetched_and_kept_slice_by_slice(slicing, site):
+    path = slicing.path + b"/whole"
+    site.answers[path] = sliced_origin()
+
+    ranged_answer = exchange(slicing.address, ask(path, b"Range: bytes=5000-5009\r\n"))
+    assert (status(ranged_answer), content(ranged_answer)) == (b"206", WHOLE[5000:5010])
+    assert site.count(path) == 1
+    assert b"Range: bytes=4096-8191" in site.last(path)
+
+    whole = exchange(slicing.address, ask(path))
+    assert (status(whole), content(whole)) == (b"200", WHOLE)
+    assert field(whole, b"Content-Range") is None
+    assert site.count(path) == 3
+
+    again = exchange(slicing.address, ask(path, b"Range: bytes=100-9000\r\n"))
+    assert content(again) == WHOLE[100:9001]
+    assert cache_says(again).startswith(b"hit")
+    assert status(exchange(slicing.address, ask(path, b'If-None-Match: "s1"\r\n'))) == b"304"
+    assert site.count(path) == 3
+    assert json.loads(content(exchange(slicing.address, ask(path, method=b"PURGE"))))["purged"] == 3
+
+
+def test_a_crowd_for_a_large_response_is_one_request_a_slice(slicing, site):
+    path = slicing.path + b"/crowd"
+    site.answers[path] = sliced_origin()
+    with ExitStack() as stack:
+        connections = [
+            stack.enter_context(socket.create_connection(slicing.address, timeout=5))
+            for _ in range(20)
+        ]
+        for connection in connections:
+            connection.sendall(ask(path))
+        assert all(content(read_all(each)) == WHOLE for each in connections)
+    # A store that answers later may say "nothing" when something has just been stored.
+    assert site.count(path) <= (6 if b"delayed" in path else 3)
+
+
+def test_slices_of_two_versions_are_never_mixed(slicing, site):
+    path = slicing.path + b"/changed"
+    site.answers[path] = sliced_origin()
+    exchange(slicing.address, ask(path, b"Range: bytes=0-1\r\n"))
+    site.answers[path] = sliced_origin(WHOLE[::-1], b'"s2"')
+
+    cut = exchange(slicing.address, ask(path))
+    assert content(cut) == WHOLE[:4096]  # and no more
+
+    exchange(slicing.address, ask(path, method=b"PURGE"))
+    assert content(exchange(slicing.address, ask(path))) == WHOLE[::-1]
+
+
+@pytest.mark.parametrize("tag", [b'"s1"', b'W/"s1"'])
+def test_a_server_without_ranges_or_strong_validators_is_passed_on(slicing, site, tag):
+    path = slicing.path + b"/plain" + tag[:1].strip(b'"')
+    site.answers[path] = sliced_origin(tag=tag, ranges=tag.startswith(b"W/"))
+
+    for _ in range(2):
+        answer = exchange(slicing.address, ask(path))
+        assert (status(answer), content(answer)) == (b"200", WHOLE)
+
+
+def test_a_small_response_is_one_slice_and_what_lies_beyond_the_end_is_416(slicing, site):
+    path = slicing.path + b"/small"
+    site.answers[path] = sliced_origin(b"small")
+    for _ in range(2):
+        assert content(exchange(slicing.address, ask(path))) == b"small"
+    assert site.count(path) == 1
+
+    assert status(exchange(slicing.address, ask(path, b"Range: bytes=9-\r\n"))) == b"416"
+    assert status(exchange(slicing.address, ask(path, b"Range: bytes=9000-\r\n"))) == b"416"
+
+
+def test_a_server_that_is_gone_is_a_502_and_later_a_cut(slicing, site):
+    path = slicing.path + b"/gone"
+    site.answers[path] = lambda connection, head: connection.shutdown(socket.SHUT_RDWR)
+    assert status(exchange(slicing.address, ask(path))) == b"502"
+
+    site.answers[path] = sliced_origin()
+    exchange(slicing.address, ask(path, b"Range: bytes=0-1\r\n"))
+    site.answers[path] = lambda connection, head: connection.shutdown(socket.SHUT_RDWR)
+    assert content(exchange(slicing.address, ask(path))) == WHOLE[:4096]

@@ -175,16 +175,17 @@ class Fetch(Relay):
             if self.stage is not Stage.ENDED:
                 self._drop()
             return
-        if self.stage is Stage.ENDED or self._waiting or self._plan.background:
+        if self.stage is Stage.ENDED or self._waiting:
             return
-        if not self._readers:
-            if not self._is_worth_finishing():
-                self._drop()
-        else:
+        if self._readers:
             self.progressed()
+        elif not self._is_wanted():
+            self._drop()
 
-    def _is_worth_finishing(self) -> bool:
+    def _is_wanted(self) -> bool:
         """Say whether a response that nobody waits for is to be stored all the same."""
+        if self._plan.background and self._fate is not _Fate.SHARED:
+            return True
         head = self._head
         content = self.content
         if self._fate is not _Fate.KEPT or content is None or head is None:
@@ -298,11 +299,9 @@ class Fetch(Relay):
         waiting, self._waiting = self._waiting, []
         for index, reader in enumerate(waiting):
             self._give(reader, first=self._asked_for(index))
-        if not self._readers and not self._plan.background and size != 0:
-            # A HEAD's or a 304's worth was all that anybody wanted: the content is kept all the
-            # same if it is not too much.
-            if self._fate is _Fate.SHARED or not self._is_worth_finishing():
-                self._drop()
+        if not self._readers and size != 0 and not self._is_wanted():
+            # A 304 was all that anybody wanted, or nobody is there.
+            self._drop()
 
     def _give(self, reader: Reader, *, first: bool) -> None:
         """Let a reader begin with what arrives."""

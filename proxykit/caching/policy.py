@@ -177,8 +177,8 @@ def _forbidden(
         return "the response says no-store"
     if directives.unqualified(b"private"):
         return "the response is private"
-    if values.get(b"vary", b"").strip() == b"*" or b"*" in _members(values.get(b"vary")):
-        return "it varies on more than the request"
+    if not _UNKNOWN_TO_US.isdisjoint(_members(values.get(b"vary"))):
+        return "it varies on what is not in the request"
     if b"authorization" in request.values and not (
         b"public" in directives or b"must-revalidate" in directives or b"s-maxage" in directives
     ):
@@ -193,8 +193,12 @@ def _forbidden(
     return ""
 
 
+# What Vary may name and no key can hold: everything, and what the proxy itself says to the server.
+_UNKNOWN_TO_US = frozenset({b"*", b"forwarded", b"via", b"x-forwarded-for", b"x-real-ip"})
+
+
 def _members(value: bytes | None) -> list[bytes]:
-    return [each.strip(b" \t") for each in value.split(b",")] if value else []
+    return [each.strip(b" \t").lower() for each in value.split(b",")] if value else []
 
 
 def make_terms(

@@ -112,6 +112,11 @@ def test_vary_with_a_star_is_not_stored():
     assert verdict(cache_control=b"max-age=60", vary=b"accept, *").reason
 
 
+@pytest.mark.parametrize("name", [b"X-Forwarded-For", b"forwarded", b"Via", b"X-Real-IP"])
+def test_what_varies_on_fields_that_the_proxy_writes_is_not_stored(name):
+    assert verdict(cache_control=b"max-age=60", vary=b"Accept, " + name).reason
+
+
 def test_a_cookie_is_stored_only_where_it_is_allowed():
     assert verdict(cache_control=b"max-age=60", set_cookie=b"a=1").reason
     assert not verdict(cache_control=b"max-age=60, public", set_cookie=b"a=1").reason

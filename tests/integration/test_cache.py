@@ -769,6 +769,17 @@ def test_a_stale_response_is_used_when_the_origin_fails(proxy, site):
     assert site.count(b"/sie") == 3
 
 
+def test_a_refresh_behind_the_back_that_fails_leaves_what_is_stored(proxy, site):
+    swr = b"Cache-Control: max-age=10, stale-while-revalidate=600\r\nAge: 100\r\n"
+    site.put(b"/swr-fails", swr, b"old")
+    exchange(proxy.address, ask(b"/swr-fails"))
+    site.put(b"/swr-fails", b"", b"oops" * 100_000, b"500 Oops")
+
+    for asked in range(2, 5):
+        assert content(exchange(proxy.address, ask(b"/swr-fails"))) == b"old"
+        wait_until(lambda asked=asked: site.count(b"/swr-fails") == asked)
+
+
 def test_what_must_be_revalidated_is_a_504_when_the_origin_is_gone(proxy, site):
     site.put(b"/must", fresh(age=100).replace(b"=60", b"=60, must-revalidate, stale-if-error=600"))
     exchange(proxy.address, ask(b"/must"))

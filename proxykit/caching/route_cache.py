@@ -8,7 +8,6 @@ from time import time
 from typing import Any
 
 from attrs import frozen
-from twisted.logger import Logger
 
 from ..engine.answers import error_answer
 from ..engine.exchange import Exchange
@@ -22,7 +21,7 @@ from .answering import Asked
 from .control import Purger
 from .fetcher import Fetcher
 from .invalidation import changed_uris, is_error, is_safe
-from .keys import uri_prefix, vary_names
+from .keys import selecting, uri_prefix, vary_names
 from .policy import RequestFacts
 from .ranges import parse_range
 from .reader import Reader
@@ -35,7 +34,7 @@ from .stored import StoredHead, StoredResponse
 from .use import Use, decide, request_directives
 from .validation import validates
 
-_log = Logger()
+_MOST_NOTED = 32
 
 
 class NotStored(ProxykitError):
@@ -101,8 +100,8 @@ class RouteCache:
     def take(self, relay: Relay) -> bool:
         """See ``engine.cache.Cache``.
 
-        What most requests ask for is plain: nothing conditional, a stored response without a Vary
-        and fresh. That is answered here, in one look-up (benchmark ``cache-hit``).
+        What most requests ask for is plain: nothing conditional, and a stored response that is
+        fresh. That is answered here, in one look-up (benchmark ``cache-hit``).
         """
         exchange = relay.exchange
         request = exchange.request
@@ -120,21 +119,25 @@ class RouteCache:
             and request.framing is NO_CONTENT
         ):
             found = self._lookup(prefix + target)
-            if type(found) is tuple and len(found) == 1:
-                stored = found[0]
+            if type(found) is tuple and found:
+                stored: StoredResponse | None = found[0]
+                if len(found) > 1 or found[0].selecting:
+                    stored = _variant(found, section, note[3])
                 now = self._clock()
-                if now < stored.fresh_until:
+                if stored is not None and now < stored.fresh_until:
                     content = stored.body.whole
                     if content is not None and not relay.is_filtered:
                         self._answer_plainly(relay, stored, content, now)
                         return True
         return self._take(relay)
 
-    def _note(self, exchange: Exchange, section: FieldSection) -> tuple[object, str, bytes | None]:
+    def _note(
+        self, exchange: Exchange, section: FieldSection
+    ) -> tuple[object, str, bytes | None, dict[object, bool]]:
         """Note with the fields of a request, for the next like it, whether they are plain.
 
-        :returns: who noted it, the scheme, and what stands in the key before the target; ``None``
-            there for what needs a closer look.
+        :returns: who noted it, the scheme, and what stands in the key before the target, ``None``
+            for what needs a closer look; then which variants these fields match.
         """
         plain = self._plain and are_plain(
             section,
@@ -144,7 +147,9 @@ class RouteCache:
         prefix = None
         if plain:
             prefix = uri_prefix(self._namespace, exchange.scheme, section.values[b"host"])
-        section.cache_note = note = (self._token, exchange.scheme, prefix)
+        noted: dict[object, bool] = {}
+        note = (self._token, exchange.scheme, prefix, noted)
+        section.cache_note = note
         return note
 
     def _answer_plainly(
@@ -335,6 +340,30 @@ class RouteCache:
 
     def _uri_key(self, exchange: Exchange) -> bytes:
         return uri_key(exchange, self._namespace, forward=self._forward)
+
+
+def _variant(
+    found: tuple[StoredResponse, ...], section: FieldSection, noted: dict[object, bool]
+) -> StoredResponse | None:
+    """Give the one stored response that a request's fields select.
+
+    :param noted: which variants these fields were found to match, or not to.
+    :returns: ``None`` when there is none, or more than one to choose from.
+    """
+    chosen: StoredResponse | None = None
+    for stored in found:
+        variant = stored.selecting
+        matches = noted.get(variant)
+        if matches is None:
+            if len(noted) >= _MOST_NOTED:
+                noted.clear()
+            names = tuple(name for name, _ in variant)
+            matches = noted[variant] = selecting(names, section.values) == variant
+        if matches:
+            if chosen is not None:
+                return None
+            chosen = stored
+    return chosen
 
 
 def _newest_first(stored: StoredResponse) -> float:

@@ -62,11 +62,12 @@ class StoredResponse:
     :ivar head: a store replaces it when the response was validated.
     :ivar body: an ``IStoredBody``.
     :ivar fresh_until: until when it is fresh, for whoever asks nothing special; 0 when something
-        about it needs a closer look: a Vary, a part of a whole, ``no-cache``.
+        about it needs a closer look: it is a part of a whole, or says ``no-cache``.
+    :ivar selecting: the head's.
     :ivar rendering: what the cache rendered last of it: see ``caching.answering``.
     """
 
-    __slots__ = ("_head", "body", "fresh_until", "rendering")
+    __slots__ = ("_head", "body", "fresh_until", "rendering", "selecting")
 
     def __init__(self, head: StoredHead, body: Any) -> None:
         """Take what was stored."""
@@ -82,7 +83,8 @@ class StoredResponse:
     def head(self, head: StoredHead) -> None:
         self._head = head
         self.rendering: Any = None
-        closer_look = head.selecting or head.span is not None or head.terms.validated_only
+        self.selecting = head.selecting
+        closer_look = head.span is not None or head.terms.validated_only
         self.fresh_until = (
             0.0 if closer_look else head.responded_at - head.initial_age + head.terms.lifetime
         )

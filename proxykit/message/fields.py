@@ -72,7 +72,7 @@ class FieldSection:
         self.values = values
         self.options = connection_options(values.get(b"connection"))
         self.rendering: tuple[object, bytes] | None = None
-        self.cache_note: tuple[object, str, bytes | None] | None = None
+        self.cache_note: tuple[object, str, bytes | None, dict[object, bool]] | None = None
 
     def get(self, name: bytes) -> bytes | None:
         """Give the combined value of a field.

@@ -206,7 +206,7 @@ class ICacheWriter(Interface):
         """
 
     def commit(head: Any, replaces: Callable[[Any], bool]) -> None:
-        """Make the entry findable: its content is complete.
+        """Make the entry findable, for every lookup that begins from now on: it is complete.
 
         :param head: the ``proxykit.caching.stored.StoredHead``.
         :param replaces: says of the head of another response under this key whether this one
@@ -222,6 +222,8 @@ class ICacheStore(Interface):
 
     A store knows no policy: it never judges freshness, and forgets what it likes. It is bounded.
     """
+
+    at_once: bool = Attribute("Whether ``lookup`` never gives a Deferred.")
 
     def lookup(key: bytes) -> Any:
         """Give what is stored under a key.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from weakref import finalize
 
 from ..caching.control import Purger
 from ..caching.route_cache import RouteCache, RuleMatch
@@ -17,7 +18,10 @@ from .compilation import Compilation
 
 
 def compile_cache(compilation: Compilation, name: str, model: Cache) -> SharedCache:
-    """Compile one cache; one that was defined in the same way before is gone on with."""
+    """Compile one cache; one that was defined in the same way before is gone on with.
+
+    Its store is closed when no plan and no exchange uses it any more.
+    """
     kept = compilation.environment.caches
     definition = f"{name} {model.model_dump_json()}"
     shared = kept.get(definition)
@@ -27,6 +31,7 @@ def compile_cache(compilation: Compilation, name: str, model: Cache) -> SharedCa
             store, compilation.environment.sweeper, model.max_object_size, model.lock_timeout
         )
         kept[definition] = shared
+        finalize(shared, store.close)
     return shared
 
 

@@ -461,9 +461,8 @@ class Fetch(Relay):
     def _leave_table(self) -> None:
         self._fetcher.forget(self._plan.table_key, self)
 
-    def _finish(self) -> None:
-        """End; the exchange is one of the cache's own, so nobody observes it."""
-        self.stage = Stage.ENDED
+    def _tell_observers(self) -> None:
+        """The exchange is one of the cache's own: nobody observes it."""
 
     # --- backpressure -------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ class Service(enum.Enum):
     TLS = "tls"
     FORWARD = "forward"
     TUNNEL = "tunnel"
+    CACHE = "cache"
 
 
 class Heads(enum.Enum):
@@ -84,7 +85,7 @@ class Case:
 KIB = 1024
 MIB = 1024 * KIB
 
-BODIES = {"/1k": KIB, "/64k": 64 * KIB, "/1m": MIB, "/64m": 64 * MIB}
+BODIES = {"/1k": KIB, "/64k": 64 * KIB, "/1m": MIB, "/64m": 64 * MIB, "/public-1k": KIB}
 """What the origin serves: paths, and the sizes of what is there in bytes."""
 
 CASES = (
@@ -107,6 +108,7 @@ CASES = (
         KIB,
         Heads.VARIED,
     ),
+    Case("cache-hit", "reverse, memory hit, 1 KiB", Service.CACHE, "/public-1k", KIB),
     Case("tls-1k", "reverse, TLS terminated, 1 KiB", Service.TLS, "/1k", KIB),
     Case("forward-1k", "forward, 1 KiB", Service.FORWARD, "/1k", KIB),
     Case("forward-64k", "forward, 64 KiB", Service.FORWARD, "/64k", 64 * KIB),

@@ -14,7 +14,7 @@ from typing import Any
 from . import __version__
 from .authentication.passwords import hash_password
 from .config.load import ConfigurationErrors, load
-from .config.registry import balancer_factories, filter_factories
+from .config.registry import balancer_factories, filter_factories, store_factories
 from .config.schema import configuration_schema
 from .errors import ConfigurationError, ProxykitError
 from .interfaces import IChecked
@@ -120,6 +120,7 @@ def _plugins() -> int:
     kinds: dict[str, dict[str, Any]] = {
         "filter": filter_factories(),
         "balancer": balancer_factories(),
+        "store": store_factories(),
     }
     for kind, factories in kinds.items():
         for name, factory in sorted(factories.items()):

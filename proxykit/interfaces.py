@@ -32,6 +32,9 @@ __all__ = [
     "IBalancer",
     "IBalancerFactory",
     "IBodyFilter",
+    "ICacheStore",
+    "ICacheStoreFactory",
+    "ICacheWriter",
     "IChecked",
     "IConnectionFilter",
     "IDisclosing",
@@ -46,6 +49,7 @@ __all__ = [
     "IResponseBodyFilter",
     "IResponseFilter",
     "IServerSource",
+    "IStoredBody",
 ]
 
 
@@ -298,4 +302,114 @@ class IBalancerFactory(Interface):
 
         :param options: an instance of this factory's options model.
         :raises ConfigurationError: when the options make no sense together.
+        """
+
+
+class IStoredBody(Interface):
+    """Content in a store, whole or still arriving.
+
+    Whoever holds one can read it to its end, whatever the store does with its entry meanwhile.
+    """
+
+    size: int = Attribute("How many bytes are there by now.")
+    whole: bytes | None = Attribute(
+        "All of it as one object where that is in memory anyway and complete, else ``None``."
+    )
+
+    def read(offset: int, most: int) -> bytes | Awaitable[bytes]:
+        """Give a piece.
+
+        :param offset: less than ``size``, or the piece is empty.
+        :param most: how many bytes at the most, at least one; a store gives what it has at hand.
+        :returns: the piece, at once from memory, or a Deferred of it.
+        """
+
+    def file_region() -> tuple[int, int] | None:
+        """Give a file descriptor and where in the file the content begins, for ``sendfile``.
+
+        :returns: ``None`` when it does not lie in a file, or not all of it.
+        """
+
+
+class ICacheWriter(Interface):
+    """An entry on its way into a store: written while it arrives, read while it is written."""
+
+    body: IStoredBody = Attribute("What was written so far, readable at once.")
+
+    def write(data: bytes) -> bool:
+        """Take more of the content.
+
+        :returns: ``False`` when there is no room (or no disk) for it: ``data`` was not taken, and
+            there will be no entry. What was taken before stays readable until ``abort``.
+        """
+
+    def commit(head: Any, replaces: Callable[[Any], bool]) -> None:
+        """Make the entry findable, for every lookup that begins from now on: it is complete.
+
+        :param head: the ``proxykit.caching.stored.StoredHead``.
+        :param replaces: says of the head of another response under this key whether this one
+            takes its place.
+        """
+
+    def abort() -> None:
+        """There will be no entry; nothing of it stays."""
+
+
+class ICacheStore(Interface):
+    """Keeps responses, under keys that are URIs (see ``proxykit.caching.keys``).
+
+    A store knows no policy: it never judges freshness, and forgets what it likes. It is bounded.
+    """
+
+    at_once: bool = Attribute("Whether ``lookup`` never gives a Deferred.")
+
+    def lookup(key: bytes) -> Any:
+        """Give what is stored under a key.
+
+        :returns: a sequence of ``proxykit.caching.stored.StoredResponse``, the newest first, or a
+            Deferred of one. A store in memory answers at once.
+        """
+
+    def begin(key: bytes, size: int | None) -> Any:
+        """Begin an entry.
+
+        :param size: of its content in bytes, ``None`` when that is not known yet.
+        :returns: an ``ICacheWriter``, or ``None`` when there is no room for it.
+        """
+
+    def update(key: bytes, stored: Any, head: Any) -> None:
+        """Give a stored response another head: it was validated, or is stale from now on."""
+
+    def remove(key: bytes, stored: Any) -> None:
+        """Forget one response; nothing happens when it is forgotten already."""
+
+    def purge(key: bytes, *, soft: bool) -> int | Awaitable[int]:
+        """Forget every response under a key, and under the keys that rules made of it.
+
+        :param soft: only make them stale: see ``StoredHead.expired``.
+        :returns: how many there were.
+        """
+
+    def purge_tag(tag: bytes, *, soft: bool) -> int | Awaitable[int]:
+        """The same for all that carry a tag."""
+
+    def purge_prefix(prefix: bytes, *, soft: bool) -> int | Awaitable[int]:
+        """The same for all whose keys begin with something."""
+
+    def close() -> None:
+        """No configuration uses the store any more."""
+
+
+class ICacheStoreFactory(Interface):
+    """A kind of store that a cache can name by ``store``."""
+
+    name: str = Attribute("What ``store`` says.")
+    description: str = Attribute("One line for ``proxykit plugins``.")
+    options: Any = Attribute("The ``proxykit.options.Options`` subclass that checks its keys.")
+
+    def build(options: Any, context: Any) -> Any:
+        """Make an ``ICacheStore``.
+
+        :param options: an instance of this factory's options model.
+        :param context: a ``proxykit.options.BuildContext``.
         """

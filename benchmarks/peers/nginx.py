@@ -43,10 +43,11 @@ http {{
         keepalive_requests 1000000000;
         keepalive_timeout {idle}s;
     }}
+    {cache}
     server {{
         listen 127.0.0.1:{port}{tls} backlog=4096;
         {certificates}
-        location / {{ proxy_pass http://origin; }}
+        location / {{ proxy_pass http://origin; {use_cache} }}
     }}
 }}
 """
@@ -74,6 +75,7 @@ class Nginx(Peer):
         Service.REVERSE: "",
         Service.TLS: "",
         Service.FORWARD: "no forward proxy: a reverse one as the scale",
+        Service.CACHE: "its files are in the page cache",
         Service.TUNNEL: "no CONNECT: its TCP pass-through as the scale",
     }
     log = "combined, buffer=64k flush=1s"
@@ -90,6 +92,8 @@ class Nginx(Peer):
     def command(self, service: Service, place: Place) -> list[str]:
         """Write `nginx.conf` and return the command."""
         tls = service is Service.TLS
+        cached = service is Service.CACHE
+        cache = f"proxy_cache_path {place.directory}/cache keys_zone=main:16m max_size=256m;"
         template = MAIN + (STREAM if service is Service.TUNNEL else HTTP)
         certificates = (
             f"ssl_certificate {place.certificate.certificate};"
@@ -110,6 +114,10 @@ class Nginx(Peer):
                 idle=IDLE_SECONDS,
                 origin=place.origin,
                 port=place.port,
+                cache=f"{cache} open_file_cache max=64 inactive=1h;" if cached else "",
+                use_cache="proxy_cache main; add_header X-Cache $upstream_cache_status;"
+                if cached
+                else "",
                 tls=" ssl" if tls else "",
                 certificates=certificates if tls else "",
             ),

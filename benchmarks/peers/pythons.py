@@ -36,7 +36,7 @@ class Proxykit(Peer):
     """Proxykit, started as its users start it."""
 
     name = "proxykit"
-    services = {Service.REVERSE: "", Service.TLS: "", Service.FORWARD: "", Service.TUNNEL: ""}
+    services = dict.fromkeys(Service, "")
     log = "its default format and buffer"
     tuning = "none: every default"
 
@@ -54,9 +54,10 @@ class Proxykit(Peer):
         """Return the command; there is no configuration file."""
         command = [script("twistd"), "--nodaemon", "--pidfile=", "proxykit"]
         address = f"127.0.0.1:{place.port}"
-        if service in {Service.REVERSE, Service.TLS}:
+        if service in {Service.REVERSE, Service.TLS, Service.CACHE}:
             command += ["reverse", "--listen", address]
             command += ["--backend", f"http://127.0.0.1:{place.origin}"]
+            command += ["--cache", "256MiB"] if service is Service.CACHE else []
         else:
             command += ["forward", "--listen", address, "--allow-private"]
             command += ["--connect-ports", f"443,{place.origin}"]

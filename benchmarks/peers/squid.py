@@ -12,7 +12,7 @@ CONFIGURATION = """
 {parent}
 acl all_ports port 1-65535
 http_access allow all_ports
-cache deny all
+{cache}
 access_log stdio:{access_log} squid
 buffered_logs on
 logfile_rotate 0
@@ -43,7 +43,7 @@ class Squid(Peer):
     """Squid as a forward proxy, and as an accelerator with the origin as its only peer."""
 
     name = "squid"
-    services = {Service.REVERSE: "", Service.TLS: "", Service.FORWARD: "", Service.TUNNEL: ""}
+    services = dict.fromkeys(Service, "")
     log = "native format, stdio module, buffered_logs on"
     tuning = (
         "one worker; cache deny all; client_db off; read_ahead_gap 256 KB; persistent "
@@ -59,16 +59,19 @@ class Squid(Peer):
         """Write `squid.conf` and return the command."""
         address = f"127.0.0.1:{place.port}"
         certificate = place.certificate
+        cached = service is Service.CACHE
         listen = {
+            Service.CACHE: f"http_port {address} accel no-vhost defaultsite=127.0.0.1",
             Service.REVERSE: f"http_port {address} accel no-vhost defaultsite=127.0.0.1",
             Service.TLS: f"https_port {address} accel no-vhost defaultsite=127.0.0.1 "
             f"tls-cert={certificate.certificate} tls-key={certificate.key}",
         }.get(service, f"http_port {address}")
-        reverse = service in {Service.REVERSE, Service.TLS}
+        reverse = service in {Service.REVERSE, Service.TLS, Service.CACHE}
         configuration = place.write(
             "squid.conf",
             CONFIGURATION.format(
                 listen=listen,
+                cache="cache_mem 256 MB" if cached else "cache deny all",
                 parent=PARENT.format(origin=place.origin) if reverse else "",
                 access_log=place.access_log,
                 directory=place.directory,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field, model_validator
 
 from ..options import Duration, Options, PortNumber, Size
+from .cache import CacheReference
 from .field_types import Count, Endpoints, Networks
 from .filter_entry import FilterEntry
 from .parent import OutgoingEntry, Parents
@@ -47,6 +48,7 @@ class ForwardListener(Options):
     response_buffer: Size = Field(
         default=64 * 1024, description="Held of a response for a client slower than the server."
     )
+    cache: CacheReference | None = Field(default=None, description="What may answer instead.")
     filters: list[FilterEntry] = Field(default=[], description="In the order in which they run.")
 
     @model_validator(mode="after")

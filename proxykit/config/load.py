@@ -14,10 +14,11 @@ from pydantic import BaseModel, ValidationError
 
 from ..options import NamesPool
 from .balancer_entry import BalancerEntry
+from .cache import Cache
 from .filter_entry import FilterEntry
 from .models import Configuration
 from .places import KeyPath, Places
-from .registry import balancer_factories, filter_factories
+from .registry import balancer_factories, filter_factories, store_factories
 
 
 @frozen(slots=True)
@@ -105,6 +106,7 @@ def from_mapping(
         found = [problem(*each) for each in _schema_problems(Configuration, error, ())]
         found += [problem(*each) for each in _filter_problems_in(data)]
         found += [problem(*each) for each in _balancer_problems_in(data)]
+        found += [problem(*each) for each in _cache_problems_in(data)]
         raise ConfigurationErrors(found) from error
     configuration.place(directory)
     found = [problem(*each) for each in _cross_problems(configuration)]
@@ -162,10 +164,14 @@ def _inside(annotation: Any) -> Any:
     return get_args(item)[0] if hasattr(item, "__metadata__") else item
 
 
+def _unannotated(annotation: Any) -> Any:
+    return get_args(annotation)[0] if hasattr(annotation, "__metadata__") else annotation
+
+
 def _without_none(annotation: Any) -> Any:
     models = [
         each
-        for each in get_args(annotation)
+        for each in map(_unannotated, get_args(annotation))
         if isinstance(each, type) and issubclass(each, BaseModel)
     ]
     return models[0] if models and get_origin(annotation) not in (list, dict) else annotation
@@ -178,6 +184,7 @@ def _cross_problems(configuration: Configuration) -> Iterator[tuple[KeyPath, str
     balancers = balancer_factories()
     for name, pool in configuration.pool.items():
         yield from _resolve_balancer(pool.balance, balancers, ("pool", name, "balance"))
+    yield from _cache_problems(configuration)
     for name, reverse in configuration.reverse.items():
         for index, route in enumerate(reverse.routes):
             for key, pool_name in route.pool_names().items():
@@ -193,6 +200,53 @@ def _cross_problems(configuration: Configuration) -> Iterator[tuple[KeyPath, str
     yield from _doubled_listeners(configuration)
     if not configuration.forward and not configuration.reverse:
         yield (), "nothing to serve: there is neither a forward nor a reverse listener"
+
+
+def _cache_problems(configuration: Configuration) -> Iterator[tuple[KeyPath, str]]:
+    for name, cache in configuration.cache.items():
+        yield from _resolve_store(cache, name)
+    for kind in ("forward", "reverse"):
+        for name, listener in getattr(configuration, kind).items():
+            uses: list[tuple[KeyPath, Any]] = [
+                ((kind, name, "cache"), getattr(listener, "cache", None))
+            ]
+            for index, route in enumerate(getattr(listener, "routes", ())):
+                uses.append(((kind, name, "routes", index, "cache"), route.cache))
+            for place, use in uses:
+                if use is not None and use.use not in configuration.cache:
+                    yield place, _unknown(use.use, configuration.cache, "cache")
+
+
+def _cache_problems_in(data: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
+    """Check the stores of a configuration that is wrong elsewhere."""
+    caches = data.get("cache")
+    for name, value in caches.items() if isinstance(caches, Mapping) else ():
+        try:
+            cache = Cache.model_validate(value)
+        except ValidationError:
+            continue  # said already
+        yield from _resolve_store(cache, name)
+
+
+def _resolve_store(cache: Cache, name: str) -> Iterator[tuple[KeyPath, str]]:
+    factories = store_factories()
+    factory = factories.get(cache.store)
+    if factory is None:
+        yield ("cache", name, "store"), _unknown(cache.store, factories, "store")
+        return
+    try:
+        options = factory.options.model_validate(cache.model_extra or {})
+    except ValidationError as error:
+        known = [*Cache.model_fields, *factory.options.model_fields]
+        for problem in error.errors(include_url=False):
+            place: KeyPath = ("cache", name, *problem["loc"])
+            if problem["type"] == "extra_forbidden":
+                near = get_close_matches(str(problem["loc"][-1]), known, 1)
+                yield place, f"unknown key; did you mean {near[0]!r}?" if near else "unknown key"
+            else:
+                yield place, _message(factory.options, problem, problem["loc"])
+    else:
+        cache.resolve(factory, options)
 
 
 def _filter_entries(configuration: Configuration) -> Iterator[tuple[KeyPath, FilterEntry]]:

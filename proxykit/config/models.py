@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import Field, PrivateAttr, field_validator
 
 from ..options import Duration, Options, Size, SizeOrNone
+from .cache import Cache
 from .field_types import Count
 from .forward import ForwardListener
 from .pool import Pool
@@ -60,6 +61,7 @@ class Configuration(Options):
     process: Process = Process()
     log: Log = Log()
     limits: Limits = Limits()
+    cache: dict[str, Cache] = Field(default={})
     forward: dict[str, ForwardListener] = Field(default={})
     pool: dict[str, Pool] = Field(default={})
     reverse: dict[str, ReverseListener] = Field(default={})
@@ -74,7 +76,7 @@ class Configuration(Options):
         """Say what relative paths are relative to."""
         self._directory = directory
 
-    @field_validator("forward", "pool", "reverse")
+    @field_validator("cache", "forward", "pool", "reverse")
     @classmethod
     def _names(cls, value: dict[str, Any]) -> dict[str, Any]:
         for name in value:

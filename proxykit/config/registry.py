@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.plugin import getPlugins
 
-from ..interfaces import IBalancerFactory, IFilterFactory
+from ..interfaces import IBalancerFactory, ICacheStoreFactory, IFilterFactory
 
 
 def filter_factories() -> dict[str, Any]:
@@ -17,6 +17,11 @@ def filter_factories() -> dict[str, Any]:
 def balancer_factories() -> dict[str, Any]:
     """Give every ``IBalancerFactory`` by its name."""
     return {factory.name: factory for factory in _found(IBalancerFactory)}
+
+
+def store_factories() -> dict[str, Any]:
+    """Give every ``ICacheStoreFactory`` by its name."""
+    return {factory.name: factory for factory in _found(ICacheStoreFactory)}
 
 
 def _found(interface: Any) -> list[Any]:

@@ -12,6 +12,7 @@ from ..message.path import PathMatch
 from ..options import Duration, Options, PoolName, SizeOrNone
 from ..reverse.fixed_answers import redirect_template
 from ..reverse.rewriting import checked_rule
+from .cache import CacheReference
 from .field_types import HostPatterns, Methods, Networks, PathPattern, as_list
 from .filter_entry import FilterEntry
 
@@ -204,6 +205,7 @@ class Route(Options):
         default=False, description="Put error_pages in the place of the servers' own too."
     )
     limits: RouteLimits = Field(default=RouteLimits(), description="In place of the listener's.")
+    cache: CacheReference | None = Field(default=None, description="What may answer instead.")
     filters: list[FilterEntry] = Field(default=[], description="Run behind the listener's.")
 
     @model_validator(mode="after")
@@ -221,6 +223,8 @@ class Route(Options):
             )
         if self.intercept_errors and not self.error_pages:
             raise ValueError("intercept_errors has no error_pages to show")
+        if self.cache is not None and self.pool is None and self.split is None:
+            raise ValueError("only a route with pool or split has a use for a cache")
         if self.respond is not None and (self.strip_prefix or self.rewrite or self.add_prefix):
             raise ValueError("respond does not look at the path: there is nothing to rewrite")
         return self

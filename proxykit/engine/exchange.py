@@ -39,6 +39,8 @@ class Exchange:
     :ivar addresses: the destination's addresses once they were resolved; only these are used.
     :ivar upstream: the name of the server it was sent to, or ``""``.
     :ivar attempts: how often it was given to a server, hedges among them.
+    :ivar cache: what a cache did: ``hit``, ``miss``, ``stale``, ``revalidated``, ``bypass`` or
+        ``collapsed``; ``""`` where there is none.
     :ivar started: on the clock of ``time.monotonic``, in seconds.
     """
 
@@ -47,6 +49,7 @@ class Exchange:
         "_id",
         "addresses",
         "attempts",
+        "cache",
         "client_address",
         "detail",
         "error_type",
@@ -94,6 +97,7 @@ class Exchange:
         self.notes: dict[object, Any] | None = None
         self.upstream = ""
         self.attempts = 0
+        self.cache = ""
         self.status = 0
         self.received_bytes = 0
         self.sent_bytes = 0
@@ -178,6 +182,7 @@ class Exchange:
             self.reused,
             self.protocol,
             self.attempts,
+            self.cache,
         )
 
     def __repr__(self) -> str:

@@ -24,6 +24,7 @@ from ..net.buffering import USUAL_BUFFER
 from ..upstream.resolution import Resolver
 from ..upstream.retries import RetryPolicy
 from ..upstream.server import Server
+from .cache import Cache
 from .exchange import Exchange
 from .forwarding import Disclosure, ForwardingRules
 
@@ -122,6 +123,7 @@ class Route:
     :ivar rewrite: gives the target that the server is asked for, by the one the client asked for.
     :ivar body_size: the limit on a request's content in bytes, ``None`` for the listener's.
     :ivar error_page: gives the route's own page in the place of the proxy's, where it has one.
+    :ivar cache: what may answer in the place of ``upstream``, ``None`` for nothing.
     :ivar tunnel: whether the exchange becomes a tunnel to the server at once (CONNECT).
     """
 
@@ -134,6 +136,7 @@ class Route:
     body_size: int | None = None
     error_page: Callable[[Exchange, Response], Response] | None = None
     tunnel: bool = False
+    cache: Cache | None = None
 
 
 Router = Callable[[Exchange], "Route | Awaitable[Route]"]

@@ -36,6 +36,7 @@ class ExchangeRecord:
     :ivar reused: whether the upstream connection had served before.
     :ivar protocol: what the client speaks where that is not HTTP/1, ``"SOCKS5"`` for instance.
     :ivar attempts: how often it was given to a server; more than one after a retry or a hedge.
+    :ivar cache: what a cache did, see ``Exchange``.
     """
 
     exchange_id: str
@@ -62,3 +63,4 @@ class ExchangeRecord:
     reused: bool
     protocol: str = ""
     attempts: int = 0
+    cache: str = ""

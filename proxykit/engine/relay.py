@@ -12,7 +12,7 @@ import enum
 from collections.abc import Awaitable, Callable
 from functools import partial
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -38,6 +38,7 @@ from ..upstream.retries import IDEMPOTENT, RetryPolicy
 from ..upstream.server import Server
 from .answers import error_answer
 from .attempts import Attempts
+from .cache import ResponseSource
 from .client import Client
 from .exchange import Exchange
 from .forwarding import absolute_target, framing_line, upgrade_lines
@@ -86,6 +87,7 @@ class Relay:
         "exchange",
         "server",
         "stage",
+        "watch",
     )
 
     def __init__(self, exchange: Exchange, client: Client) -> None:
@@ -105,6 +107,8 @@ class Relay:
         self._held: list[bytes | FieldSection] | None = None
         self._request_transforms: Transforms | None = None
         self._response_transforms: Transforms | None = None
+        # Sees the head of what upstream answers: a cache's, where it did not take the exchange.
+        self.watch: Callable[[Response], None] | None = None
         self._replaced = False  # a filter answered: what comes from upstream is thrown away
         self._source: ContentSource | None = None  # of an answer made here, if it has one
         self._body_size: int | None = None  # the limit, once the route that sets it was chosen
@@ -182,6 +186,16 @@ class Relay:
             return
         if route.upstream is None:
             raise NoRoute("no route takes this request")
+        if route.cache is not None and route.cache.take(self):
+            return
+        self.ask_upstream()
+
+    def ask_upstream(self) -> None:
+        """Send the request to its route's upstream: no cache answers it."""
+        exchange = self.exchange
+        route = exchange.route
+        assert route is not None
+        assert route.upstream is not None
         if route.rewrite is not None:
             request = exchange.request
             request.origin_target = route.rewrite(request.origin_target)
@@ -334,6 +348,51 @@ class Relay:
                 self._raised(failure.value, self.exchange, failure)
 
         deferred.addCallback(go_on).addErrback(fail)
+
+    # --- called by a cache --------------------------------------------------------------------
+
+    @property
+    def identity(self) -> object:
+        """The identity of the client: see ``Client``."""
+        return self._client.identity
+
+    @property
+    def is_filtered(self) -> bool:
+        """Whether filters have to see the response or its content."""
+        chain = self._chain
+        return bool(chain.response or chain.response_body)
+
+    def wait(self, waitable: Awaitable[Any], then: Callable[[Any], None]) -> None:
+        """Go on with a result when it is there, unless the exchange has ended by then."""
+        self._wait(waitable, then)
+
+    def attach(self, source: ResponseSource) -> None:
+        """Take the response from a source, which calls as an upstream connection does."""
+        self.stage = Stage.WAITING
+        # It is asked for no more than a source can: there is no request to send on it.
+        self._connection = cast(UpstreamConnection, source)
+
+    def detach(self) -> None:
+        """Let go of a source that has not given anything."""
+        self._connection = None
+
+    def send_stored(self, response: Response, fields: bytes, content: bytes) -> None:
+        """Answer with what is stored: nothing filters it, and nothing has to be waited for.
+
+        :param response: is not changed, and may be shared by any number of exchanges.
+        :param fields: the field lines, Content-Length among them.
+        """
+        exchange = self.exchange
+        exchange.response = response
+        exchange.status = response.status
+        self.stage = Stage.RESPONDING
+        client = self._client
+        client.send_response(response, fields, response.framing)
+        if content and exchange.request.method != b"HEAD":
+            exchange.sent_bytes += len(content)
+            client.send_content(content)
+        self._finish()
+        client.end_response(EMPTY_SECTION)
 
     # --- upstream.ConnectionTaker -------------------------------------------------------------
 
@@ -558,26 +617,37 @@ class Relay:
 
     def response_received(self, response: Response) -> None:
         """Take the final response's head."""
-        exchange = self.exchange
-        exchange.responded = now = monotonic()
-        server, connection = self.server, self._connection
-        if server is not None and connection is not None:
-            if response.status == 407 and connection.parent_fields is not None:
-                # Meant for this proxy (RFC 9110 section 11.7.1), not for its client.
-                self.fail(ParentCredentialsRefused("the parent asks for credentials, or others"))
-                return
-            self._latency = seconds = now - connection.asked
-            # Below 400 a response says that the server can.
-            if response.status < 400:
-                server.answered(seconds)
-            elif self._is_unwelcome(response, server, seconds):
-                return
-        self._response_begun(well=response.status not in self._policy.failures)
+        if not self._accepts(response):
+            return
+        if self.watch is not None:
+            self.watch(response)
         if self._chain.response:
             # Content must not overtake filters that wait.
             self._filter_response(response, 0)
         else:
             self._respond(response)
+
+    def _accepts(self, response: Response) -> bool:
+        """Take note of what a response says of the server that sent it.
+
+        :returns: whether the response is the exchange's; else another server was asked, or it was
+            not meant for the client.
+        """
+        self.exchange.responded = now = monotonic()
+        server, connection = self.server, self._connection
+        if server is not None and connection is not None:
+            if response.status == 407 and connection.parent_fields is not None:
+                # Meant for this proxy (RFC 9110 section 11.7.1), not for its client.
+                self.fail(ParentCredentialsRefused("the parent asks for credentials, or others"))
+                return False
+            self._latency = seconds = now - connection.asked
+            # Below 400 a response says that the server can.
+            if response.status < 400:
+                server.answered(seconds)
+            elif self._is_unwelcome(response, server, seconds):
+                return False
+        self._response_begun(well=response.status not in self._policy.failures)
+        return True
 
     def _response_begun(self, *, well: bool = True) -> None:
         """From here on no other server can be asked.
@@ -807,7 +877,7 @@ class Relay:
         self.leave_server(self._latency)
 
     def _finish(self) -> None:
-        """Hand the record to the observers, once."""
+        """End, once, and hand the record to the observers."""
         if self.stage is Stage.ENDED:
             return
         self.stage = Stage.ENDED
@@ -816,6 +886,9 @@ class Relay:
         server, self.server = self.server, None
         if server is not None:
             server.ended(self._latency)
+        self._tell_observers()
+
+    def _tell_observers(self) -> None:
         exchange = self.exchange
         observers = exchange.pipeline.observers
         if self._chain.observers:

@@ -8,6 +8,7 @@ from typing import Any
 from attrs import frozen
 from twisted.internet.defer import Deferred
 
+from ..engine.cache import Cache
 from ..engine.exchange import Exchange
 from ..engine.pipeline import Chain, Route
 from ..errors import Denied, WrongListener
@@ -62,6 +63,7 @@ class ForwardRouter:
         allow_private: bool = False,
         parents: Parents | None = None,
         outgoing: OutgoingAddresses | None = None,
+        cache: Cache | None = None,
     ) -> None:
         """Set the rules.
 
@@ -70,6 +72,7 @@ class ForwardRouter:
             go out by.
         :param connect_ports: which ports CONNECT may reach.
         :param socks_ports: which ports SOCKS may reach, empty for any.
+        :param cache: what may answer in the place of an origin.
         :param allow_private: whether private destinations may be reached.
         :param parents: who is asked instead of the origins, ``None`` for nobody.
         :param outgoing: by which local addresses connections go out, ``None`` for the kernel's
@@ -84,6 +87,7 @@ class ForwardRouter:
         self._allow_private = allow_private
         self._parents = parents
         self._outgoing = outgoing
+        self._cache = cache
         self._routes: ServerTable[Any, Route] = ServerTable(_MOST_ORIGINS)
         self._judged: dict[str, tuple[Addresses, Addresses]] = {}
 
@@ -156,7 +160,16 @@ class ForwardRouter:
             check_unresolved(authority.host)
         journey = Journey(exchange, authority, tunnel, self.outgoing(exchange))
         server = self._parents.server(journey, _Straight(self))
-        return Route("", chain=self._chain, upstream=_Origin(server), tunnel=tunnel)
+        return self._route_by(server, tunnel=tunnel)
+
+    def _route_by(self, server: Server, *, tunnel: bool) -> Route:
+        return Route(
+            "",
+            chain=self._chain,
+            upstream=_Origin(server),
+            tunnel=tunnel,
+            cache=None if tunnel else self._cache,
+        )
 
     def _destination(self, exchange: Exchange) -> tuple[Authority, bool]:
         target = exchange.request.target
@@ -197,7 +210,7 @@ class ForwardRouter:
         connector = self._make_connector(authority.host, port, outgoing)
         connector.pinned = addresses
         server = self._make_server(Authority(authority.host, port).text(), connector)
-        route = Route("", chain=self._chain, upstream=_Origin(server), tunnel=tunnel)
+        route = self._route_by(server, tunnel=tunnel)
         self._routes.put(key, route, server)
         return route
 

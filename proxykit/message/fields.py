@@ -51,12 +51,13 @@ class FieldSection:
     :ivar fields: the pairs of name and value, as received but for white space around values.
     :ivar values: the combined value (RFC 9110 section 5.3) of each name in lower case.
     :ivar options: the options of the Connection field, in lower case.
+    :ivar cache_note: what a cache last made of it, see ``caching.route_cache``.
     :ivar rendering: the last rendering made of this section, see ``engine.forwarding``.
     :ivar declared: the framing that it declares in HTTP/1.1, see ``message.framing``; ``None``
         until it was judged.
     """
 
-    __slots__ = ("declared", "fields", "options", "rendering", "values")
+    __slots__ = ("cache_note", "declared", "fields", "options", "rendering", "values")
 
     def __init__(self, fields: tuple[Field, ...]) -> None:
         """Index the fields.
@@ -75,6 +76,7 @@ class FieldSection:
         self.options = connection_options(values.get(b"connection"))
         self.rendering: tuple[object, bytes] | None = None
         self.declared: Any = None
+        self.cache_note: tuple[object, str, bytes | None, dict[object, bool]] | None = None
 
     def get(self, name: bytes) -> bytes | None:
         """Give the combined value of a field.

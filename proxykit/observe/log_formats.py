@@ -126,6 +126,7 @@ def _values(record: ExchangeRecord) -> dict[str, object]:
         "reused": record.reused,
         "protocol": record.protocol or "HTTP",
         "attempts": record.attempts,
+        "cache": record.cache,
     }
 
 

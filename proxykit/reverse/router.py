@@ -35,3 +35,10 @@ class ReverseRouter:
             if choice is None:
                 raise NoRoute("no route takes this request")
         return choice(exchange)
+
+
+def host_matches(wanted: str, host: str) -> bool:
+    """Say whether a host is the one that is wanted, or below it where that begins with ``*.``."""
+    if wanted.startswith("*."):
+        return host.endswith(wanted[1:]) and len(host) > len(wanted) - 1
+    return host == wanted

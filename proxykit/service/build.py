@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..config.models import Configuration
+from .cache import compile_cache
 from .compilation import Compilation, Environment, Plan
 from .forward import compile_forward
 from .pool import compile_pool
@@ -28,6 +29,8 @@ def compile_plan(
         key for instance.
     """
     compilation = Compilation(configuration, environment, observers)
+    for name, cache in configuration.cache.items():
+        compilation.caches[name] = compile_cache(compilation, name, cache)
     for name, pool in configuration.pool.items():
         compilation.pools[name] = compile_pool(compilation, name, pool)
     for name, forward in configuration.forward.items():

@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterable
 from hashlib import blake2s
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 from attrs import field, frozen
 
+from ..caching.shared import SharedCache
 from ..config.models import Configuration
 from ..engine.exchange import Exchange
 from ..engine.forwarding import Direction, Disclosure, ForwardingRules
@@ -36,6 +38,8 @@ class Environment:
     :ivar secret: what is signed without a secret of the operator's own is signed with this.
     :ivar kept: what a reload must not lose, by what it belongs to; who puts something there takes
         care that it is bounded.
+    :ivar caches: by their definitions: one lives as long as a plan uses it, so that a reload keeps
+        what it holds.
     """
 
     reactor: Any
@@ -43,6 +47,7 @@ class Environment:
     resolver: Resolver
     secret: bytes = field(factory=lambda: os.urandom(32), repr=False)
     kept: dict[tuple[str, ...], Any] = field(factory=dict, repr=False)
+    caches: WeakValueDictionary[str, SharedCache] = field(factory=WeakValueDictionary)
 
     @classmethod
     def of(cls, reactor: Any) -> Environment:
@@ -121,6 +126,7 @@ class Compilation:
 
     :ivar plan: what is ready by now.
     :ivar pools: by name; compiled before the routes that name them.
+    :ivar caches: by name, likewise.
     :ivar context: what plug-ins are given.
     :ivar head_limits: the limits on every head.
     """
@@ -135,6 +141,7 @@ class Compilation:
         self.environment = environment
         self.plan = Plan()
         self.pools: dict[str, Pool] = self.plan.pools
+        self.caches: dict[str, SharedCache] = {}
         self._limits = limits = configuration.limits
         self._observers = observers
         self.head_limits = HeadLimits(limits.head_size, limits.target_size, limits.headers)

@@ -16,6 +16,7 @@ from ..net.proxy_protocol import Version
 from ..upstream.connector import TcpConnector
 from ..upstream.server import PoolLimits, Server
 from ..upstream.telling import TellingServer
+from .cache import use_cache
 from .compilation import Compilation
 from .parents import compile_outgoing, compile_parents
 
@@ -60,6 +61,7 @@ def compile_forward(compilation: Compilation, name: str, model: ForwardListener)
         allow_private=model.allow_private,
         parents=parents,
         outgoing=compile_outgoing(model.outgoing),
+        cache=use_cache(compilation, "forward", model.cache, forward=True) if model.cache else None,
     )
     compilation.plan.retiring.append(router.retire)
     pipeline = compilation.pipeline(

@@ -20,6 +20,7 @@ class _Mode(usage.Options):
     optParameters = [
         ["access-log", None, "-", "Where the access log goes; - is standard output."],
         ["log-format", None, "combined", "common, combined, json, or a format string."],
+        ["cache", None, None, "Keep responses in memory, so many bytes: 256MiB for instance."],
     ]
     _default_listen = ""
 
@@ -39,7 +40,20 @@ class _Mode(usage.Options):
 
     def mapping(self) -> dict[str, Any]:
         """Give the configuration as its file would say it."""
-        return {"log": {"access": self["access-log"], "format": self["log-format"]}}
+        mapping: dict[str, Any] = {
+            "log": {"access": self["access-log"], "format": self["log-format"]}
+        }
+        if self["cache"] is not None:
+            mapping["cache"] = {"main": {"store": "memory", "size": self._cache_size()}}
+        return mapping
+
+    def cache_use(self) -> dict[str, Any]:
+        """Give what a listener or a route that may use the cache has."""
+        return {} if self["cache"] is None else {"cache": "main"}
+
+    def _cache_size(self) -> int | str:
+        size: str = self["cache"]
+        return int(size) if size.isdigit() else size
 
     def configuration(self) -> Configuration:
         """Check the options as the configuration that they stand for.
@@ -117,6 +131,7 @@ class ForwardOptions(_Mode):
             "filters": filters,
             "socks": self._socks,
             "parents": self._parents,
+            **self.cache_use(),
         }
         return super().mapping() | {"forward": {"main": listener}}
 
@@ -154,7 +169,9 @@ class ReverseOptions(_Mode):
 
     def mapping(self) -> dict[str, Any]:
         """See ``_Mode.mapping``."""
-        listener = self.listener() | {"routes": [{"name": "main", "pool": "main"}]}
+        listener = self.listener() | {
+            "routes": [{"name": "main", "pool": "main", **self.cache_use()}]
+        }
         if self["certificate"] is not None:
             pair = {"certificate": self["certificate"], "key": self["key"]}
             listener["tls"] = {"listen": listener.pop("listen"), "certificates": [pair]}

@@ -14,7 +14,10 @@ def compile_reverse(compilation: Compilation, name: str, model: ReverseListener)
     """Compile one reverse listener into the plan; its pools are there already."""
     chain = compilation.chain(model.filters)
     router = ReverseRouter(
-        [compile_route(compilation, index, each, chain) for index, each in enumerate(model.routes)]
+        [
+            compile_route(compilation, name, index, each, chain)
+            for index, each in enumerate(model.routes)
+        ]
     )
     pipeline = compilation.pipeline(
         name, Direction.REVERSE, model.trust_proxy, router.choose, chain, model.response_buffer

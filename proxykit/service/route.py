@@ -36,14 +36,16 @@ from ..reverse.split import (
 )
 from ..reverse.static_files import StaticFiles, StaticOptions
 from ..reverse.templates import Rewrite
+from .cache import use_cache
 from .compilation import Compilation
 
 
 def compile_route(
-    compilation: Compilation, index: int, model: RouteModel, outer: Chain
+    compilation: Compilation, listener: str, index: int, model: RouteModel, outer: Chain
 ) -> tuple[Conditions, Choice]:
     """Compile one route; its pools are there already.
 
+    :param listener: the name of its listener.
     :param index: its number among its listener's routes.
     :param outer: the listener's filters.
     """
@@ -68,6 +70,7 @@ def compile_route(
         rewrite=rewrite,
         body_size=_body_size(model),
         error_page=None if pages is None else pages.page,
+        cache=use_cache(compilation, listener, model.cache, forward=False) if model.cache else None,
     )
     conditions = Conditions(HostMatch.of(model.host), model.path_match, _others(model))
     if model.split is not None:

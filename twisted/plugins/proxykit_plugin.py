@@ -11,6 +11,7 @@ from proxykit.balancing.first import FirstFactory
 from proxykit.balancing.least_connections import LeastConnectionsFactory
 from proxykit.balancing.random_two import RandomTwoFactory
 from proxykit.balancing.round_robin import RoundRobinFactory
+from proxykit.caching.memory import MemoryStoreFactory
 from proxykit.filters.access import AccessFactory
 from proxykit.filters.anonymity import AnonymityFactory
 from proxykit.filters.auth import AuthFactory
@@ -32,12 +33,12 @@ proxykit = ServiceMaker(
 reactor = Reactor("proxykit", "proxykit.net.reactor", "The fast epoll reactor of Proxykit.")
 
 access = AccessFactory()
+anonymity = AnonymityFactory()
 auth = AuthFactory()
 blocklist = BlocklistFactory()
 compress = CompressFactory()
 cors = CorsFactory()
 forward_auth = ForwardAuthFactory()
-anonymity = AnonymityFactory()
 headers = HeadersFactory()
 jwt = JwtFactory()
 maintenance = MaintenanceFactory()
@@ -53,3 +54,5 @@ hash_uri = HashUriFactory()
 least_connections = LeastConnectionsFactory()
 random_two = RandomTwoFactory()
 round_robin = RoundRobinFactory()
+
+memory_store = MemoryStoreFactory()

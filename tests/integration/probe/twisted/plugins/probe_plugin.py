@@ -7,17 +7,21 @@ from twisted.internet.task import deferLater
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
+from proxykit.caching.memory import MemoryOptions, MemoryStore
 from proxykit.errors import Denied
 from proxykit.interfaces import (
     IAuthenticating,
     IBalancer,
     IBalancerFactory,
     IBodyFilter,
+    ICacheStore,
+    ICacheStoreFactory,
     IConnectionFilter,
     IExchangeObserver,
     IFilterFactory,
     IRequestBodyFilter,
     IRequestFilter,
+    IResponseBodyFilter,
     IResponseFilter,
 )
 from proxykit.message.response import Response
@@ -43,7 +47,12 @@ class Capitals:
 
 
 @implementer(
-    IRequestFilter, IResponseFilter, IRequestBodyFilter, IConnectionFilter, IExchangeObserver
+    IRequestFilter,
+    IResponseFilter,
+    IRequestBodyFilter,
+    IResponseBodyFilter,
+    IConnectionFilter,
+    IExchangeObserver,
 )
 class Probe:
     """Does what the request's path says."""
@@ -89,6 +98,9 @@ class Probe:
 
     def request_body(self, exchange):
         return Capitals() if exchange.request.path.endswith("/capitals") else None
+
+    def response_body(self, exchange, response):
+        return Capitals() if exchange.request.path == "/loud" else None
 
     def finished(self, record):
         if self._options.observe:
@@ -172,3 +184,66 @@ class NumberedFactory:
 
 
 numbered = NumberedFactory()
+
+
+class DelayedBody:
+    """Content that is read piece by piece, each a turn of the reactor later."""
+
+    whole = None
+
+    def __init__(self, body):
+        self._body = body
+
+    @property
+    def size(self):
+        return self._body.size
+
+    def read(self, offset, most):
+        return deferLater(reactor, 0, self._body.read, offset, min(most, 5000))
+
+    def file_region(self):
+        return None
+
+
+class DelayedWriter:
+    def __init__(self, writer):
+        self._writer = writer
+        self.body = DelayedBody(writer.body)
+        self.write, self.abort = writer.write, writer.abort
+
+    def commit(self, head, replaces):
+        self._writer.commit(head, replaces)
+
+
+@implementer(ICacheStore)
+class DelayedStore(MemoryStore):
+    """A store that answers nothing at once, as one on a disk or a network."""
+
+    at_once = False
+
+    def lookup(self, key):
+        found = tuple(super().lookup(key))
+        for each in found:
+            if not isinstance(each.body, DelayedBody):
+                each.body = DelayedBody(each.body)
+        return deferLater(reactor, 0, lambda: found)
+
+    def begin(self, key, size):
+        writer = super().begin(key, size)
+        return None if writer is None else DelayedWriter(writer)
+
+    def purge(self, key, *, soft):
+        return deferLater(reactor, 0, super().purge, key, soft=soft)
+
+
+@implementer(IPlugin, ICacheStoreFactory)
+class DelayedStoreFactory:
+    name = "delayed"
+    description = "for the tests"
+    options = MemoryOptions
+
+    def build(self, options, context):
+        return DelayedStore(options.size)
+
+
+delayed = DelayedStoreFactory()

@@ -1,0 +1,82 @@
+"""What an operator does to a cache while it runs: purging, by key, by prefix and by tag."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import frozen
+from twisted.internet.defer import Deferred, gatherResults, succeed
+
+from ..engine.relay import Relay
+from ..errors import Denied
+from ..message.response import Response
+from ..options import IPNetwork, contains
+from .shared import SharedCache
+
+_MOST_TAGS = 128
+_LONGEST_TAG = 256
+_TAG_SEPARATORS = re.compile(rb"[ \t,]+")
+
+
+def tags_of(values: Mapping[bytes, bytes]) -> frozenset[bytes]:
+    """Give a message's tags: Surrogate-Key is a list with spaces, Cache-Tag one with commas."""
+    found: list[bytes] = []
+    if b"surrogate-key" in values:
+        found += _TAG_SEPARATORS.split(values[b"surrogate-key"])
+    if b"cache-tag" in values:
+        found += [tag.strip(b" \t") for tag in values[b"cache-tag"].split(b",")]
+    return frozenset([tag for tag in found if 0 < len(tag) <= _LONGEST_TAG][:_MOST_TAGS])
+
+
+@frozen(slots=True, eq=False)
+class Purger:
+    """Answers PURGE.
+
+    ``PURGE /x`` forgets what is stored for that URI, a target that ends in ``*`` all that begin
+    so, and one with Surrogate-Key or Cache-Tag all that carry one of those. With ``Soft-Purge: 1``
+    it is only made stale.
+
+    :ivar allowed: the networks of the clients that may.
+    """
+
+    shared: SharedCache
+    allowed: tuple[IPNetwork, ...]
+
+    def purge(self, relay: Relay, key: bytes) -> None:
+        """Do what a request asks for, and answer it.
+
+        :param key: of its target.
+        :raises Denied: when its client may not.
+        """
+        exchange = relay.exchange
+        # Both must be allowed: what a trusted proxy says of its client, and the proxy itself if
+        # it says nothing.
+        if not contains(self.allowed, exchange.client_address):
+            raise Denied("this client may not purge")
+        values = exchange.request.section.values
+        soft = values.get(b"soft-purge", b"").strip() in (b"1", b"true", b"?1")
+        store = self.shared.store
+        tags = tags_of(values)
+        if tags:
+            results = [store.purge_tag(tag, soft=soft) for tag in sorted(tags)]
+        elif key.endswith(b"*"):
+            results = [store.purge_prefix(key[:-1], soft=soft)]
+        else:
+            results = [store.purge(self.shared.aliases.resolve(key), soft=soft)]
+        if all(isinstance(each, int) for each in results):
+            relay.answer(_purged(sum(results), soft=soft))
+            return
+        waiting: Deferred[Any] = gatherResults(
+            [succeed(each) if isinstance(each, int) else each for each in results],
+            consumeErrors=True,
+        )
+        relay.wait(waiting, lambda counts: relay.answer(_purged(sum(counts), soft=soft)))
+
+
+def _purged(count: int, *, soft: bool) -> Response:
+    body = json.dumps({"purged": count, "soft": soft}).encode("ascii") + b"\n"
+    fields = [(b"Content-Type", b"application/json"), (b"Cache-Control", b"no-store")]
+    return Response(200, fields, body)

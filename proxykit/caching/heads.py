@@ -1,0 +1,99 @@
+"""Heads as they are stored, and as a 304 or a HEAD's response updates them (RFC 9111 section 3)."""
+
+from __future__ import annotations
+
+from attrs import evolve
+
+from ..message.dates import format_date, parse_date
+from ..message.fields import FieldSection
+from ..message.framing import Length, NoContent
+from ..message.response import Response
+from .answering import Asked
+from .control import tags_of
+from .keys import selecting, vary_names
+from .policy import NEVER_STORED, Terms, Verdict, initial_age, judge
+from .ranges import parse_content_range
+from .stored import StoredHead
+from .validation import updated_fields
+
+_MADE_ANEW = frozenset({b"age", b"content-length", b"content-range"})
+_TAGS = frozenset({b"surrogate-key", b"cache-tag"})
+
+USED_ONCE = Terms(0.0)
+"""The terms of what answers the requests that wait for it, and no other."""
+
+
+def make_head(
+    asked: Asked,
+    response: Response,
+    verdict: Verdict,
+    requested_at: float,
+    responded_at: float,
+) -> StoredHead | None:
+    """Make what is stored of a response's head.
+
+    :param requested_at: when it was asked for, in seconds since 1970.
+    :param responded_at: when it came.
+    :returns: ``None`` for a part of something whose whole length is not known.
+    """
+    section = response.section
+    framing = response.framing
+    status, reason, span, complete = response.status, response.reason, None, None
+    if isinstance(framing, Length):
+        complete = framing.size
+    elif isinstance(framing, NoContent):
+        complete = 0
+    if status == 206:
+        part = parse_content_range(section.values.get(b"content-range"))
+        if part is None or part.complete is None or part.span.size != complete:
+            return None
+        # RFC 9111 section 3.4: it is a part of the 200 that might have been sent.
+        status, reason, complete = 200, b"OK", part.complete
+        span = part.span if part.span.size != part.complete else None
+    dropped = verdict.dropped | NEVER_STORED | section.options | _MADE_ANEW
+    if asked.rules.tags:
+        dropped |= _TAGS
+    fields = [field for field in section.fields if field[0].lower() not in dropped]
+    if parse_date(section.values.get(b"date")) is None:
+        # RFC 9110 section 6.6.1: who stores a response without a Date adds one.
+        fields = [field for field in fields if field[0].lower() != b"date"]
+        fields.append((b"Date", format_date(responded_at)))
+    names = vary_names(section.values.get(b"vary"))
+    return StoredHead(
+        status,
+        reason,
+        response.version,
+        FieldSection(tuple(fields)),
+        responded_at,
+        initial_age(section.values, requested_at, responded_at),
+        verdict.terms or USED_ONCE,
+        selecting(names, asked.values),
+        tags_of(section.values) if asked.rules.tags else frozenset(),
+        span,
+        complete,
+    )
+
+
+def freshened_head(
+    asked: Asked, old: StoredHead, response: Response, requested_at: float, responded_at: float
+) -> tuple[StoredHead, bool]:
+    """Update a stored head by a response that validates it (RFC 9111 sections 3.2 and 4.3.4).
+
+    :returns: the new head, and whether it may still be stored.
+    """
+    fresh = response.section
+    fields = updated_fields(old.section.fields, fresh.fields, fresh.options)
+    values = FieldSection(fields).values
+    verdict = judge(asked.facts.as_get(), old.status, values, asked.rules, responded_at)
+    dropped = verdict.dropped | _TAGS if asked.rules.tags else verdict.dropped
+    section = FieldSection(tuple(each for each in fields if each[0].lower() not in dropped))
+    names = vary_names(values.get(b"vary"))
+    head = evolve(
+        old,
+        section=section,
+        responded_at=responded_at,
+        initial_age=initial_age(fresh.values, requested_at, responded_at),
+        terms=verdict.terms or USED_ONCE,
+        selecting=selecting(names, asked.values) if asked.matches(old) else old.selecting,
+    )
+    return head, verdict.terms is not None

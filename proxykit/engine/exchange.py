@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _PREFIX = os.urandom(4).hex()
 _NUMBERS = count(1)
+_NO_GROUPS: frozenset[str] = frozenset()
 
 
 class Exchange:
@@ -30,6 +31,7 @@ class Exchange:
     :ivar scheme: ``"http"`` or ``"https"``: how the request came, or what a forward proxy's
         client asked for.
     :ivar user: who authenticated; ``""`` if nobody did.
+    :ivar groups: the groups that the user is in.
     :ivar pipeline: the policy that it began under and stays under.
     :ivar route: the route that took it, once one has.
     :ivar addresses: the destination's addresses once they were resolved; only these are used.
@@ -44,6 +46,7 @@ class Exchange:
         "client_address",
         "detail",
         "error_type",
+        "groups",
         "peer_address",
         "pipeline",
         "received_bytes",
@@ -81,6 +84,7 @@ class Exchange:
         self.route: Route | None = None
         self.addresses: Addresses | None = None
         self.user = ""
+        self.groups = _NO_GROUPS
         self.upstream = ""
         self.status = 0
         self.received_bytes = 0

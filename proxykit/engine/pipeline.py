@@ -10,6 +10,7 @@ from attrs import field, frozen
 from ..interfaces import (
     IConnectionFilter,
     IExchangeObserver,
+    IPacer,
     IRequestBodyFilter,
     IRequestFilter,
     IRequestTap,
@@ -41,6 +42,7 @@ class Chain:
     connection: tuple[Callable[[str], Any], ...] = ()
     observers: tuple[Callable[[Any], None], ...] = ()
     taps: tuple[RequestStep, ...] = ()
+    pacers: tuple[RequestStep, ...] = ()
 
     @classmethod
     def of(cls, filters: Sequence[object]) -> Chain:
@@ -57,6 +59,7 @@ class Chain:
             provided(IConnectionFilter, "connection"),
             provided(IExchangeObserver, "finished"),
             provided(IRequestTap, "tap"),
+            provided(IPacer, "pace"),
         )
 
     def then(self, inner: Chain) -> Chain:
@@ -69,6 +72,7 @@ class Chain:
             self.connection,
             self.observers + inner.observers,
             self.taps + inner.taps,
+            self.pacers + inner.pacers,
         )
 
     def observers_only(self) -> Chain:

@@ -24,6 +24,8 @@ from ..message.fields import EMPTY_SECTION, FieldSection
 from ..message.framing import CHUNKED, NO_CONTENT, Framing, Length, NoContent
 from ..message.response import Response
 from ..message.source import ContentSource
+from ..net.sweeper import NEVER, Sweeper
+from ..net.tunnel import Tunnel
 from ..upstream.connection import UpstreamConnection
 from ..upstream.server import Server
 from .answers import error_answer
@@ -31,6 +33,7 @@ from .client import Client
 from .exchange import Exchange
 from .forwarding import framing_line, upgrade_lines
 from .max_forwards import last_recipient
+from .pacing import ExchangePacing
 from .pipeline import Chain, Route
 from .transforms import Transforms
 
@@ -60,6 +63,7 @@ class Relay:
         "_client",
         "_connection",
         "_held",
+        "_pacing",
         "_replaced",
         "_request_framing",
         "_request_transforms",
@@ -91,6 +95,7 @@ class Relay:
         self._source: ContentSource | None = None  # of an answer made here, if it has one
         self._body_size: int | None = None  # the limit, once the route that sets it was chosen
         self._taps: list[Any] | None = None
+        self._pacing: ExchangePacing | None = None
 
     # --- the road, outward --------------------------------------------------------------------
 
@@ -159,6 +164,8 @@ class Relay:
         exchange = self.exchange
         route = exchange.route
         assert route is not None
+        if self._chain.pacers:
+            self._pacing = ExchangePacing.made_by(self._chain.pacers, exchange, self)
         if route.answer is not None:
             self.answer(route.answer(exchange))
             return
@@ -250,10 +257,11 @@ class Relay:
             held, self._held = self._held, None
             for piece in held:
                 if isinstance(piece, bytes):
-                    self._send_content(connection, piece)
+                    self._pass_content(connection, piece)
                 else:
                     self.request_ended(piece)
-            self._client.hold_request(False)
+            if self._pacing is None or not self._pacing.request.holds:
+                self._client.hold_request(False)
 
     def _open_taps(self) -> None:
         """Show the request to those who watch what is sent."""
@@ -308,7 +316,17 @@ class Relay:
                 self._client.hold_request(True)
             self._held.append(data)
             return
-        self._send_content(connection, data)
+        self._pass_content(connection, data)
+
+    def _pass_content(self, connection: UpstreamConnection, data: bytes) -> None:
+        """Send content of the request, at its pace if it has one."""
+        if self._pacing is None:
+            self._send_content(connection, data)
+            return
+        flow = self._pacing.request
+        flow.feed(data)
+        if flow.kept:
+            connection.deadline = NEVER  # it is not the server who is slow
 
     def _send_content(self, connection: UpstreamConnection, data: bytes) -> None:
         if self._request_transforms:
@@ -327,7 +345,12 @@ class Relay:
             if self._held is None:
                 self._held = []
             self._held.append(trailers)
-            return
+        elif self._pacing is None:
+            self._finish_request(connection, trailers)
+        else:
+            self._pacing.request.end(partial(self._finish_request, connection, trailers))
+
+    def _finish_request(self, connection: UpstreamConnection, trailers: FieldSection) -> None:
         if self._request_transforms:
             data = self._request_transforms.finish()
             if data:
@@ -348,7 +371,9 @@ class Relay:
         """The client does not take more for now."""
         if self.stage is not Stage.RESPONDING:
             return
-        if self._connection is not None:
+        if self._pacing is not None:
+            self._pacing.response.block(True)
+        elif self._connection is not None:
             self._connection.pause()
         elif self._source is not None:
             self._source.pause()
@@ -357,7 +382,9 @@ class Relay:
         """The client takes more again."""
         if self.stage is not Stage.RESPONDING:
             return
-        if self._connection is not None:
+        if self._pacing is not None:
+            self._pacing.response.block(False)
+        elif self._connection is not None:
             self._connection.resume()
         elif self._source is not None:
             self._source.resume()
@@ -465,6 +492,12 @@ class Relay:
             data = self._response_transforms.feed(data)
             if not data:
                 return
+        self._send_response_content(data)
+
+    def _send_response_content(self, data: bytes) -> None:
+        if self._pacing is not None:
+            self._pacing.response.feed(data)
+            return
         self.exchange.sent_bytes += len(data)
         self._client.send_content(data)
 
@@ -474,8 +507,14 @@ class Relay:
         if self._response_transforms:
             data = self._response_transforms.finish()
             if data:
-                self.exchange.sent_bytes += len(data)
-                self._client.send_content(data)
+                self._send_response_content(data)
+        if self._pacing is None:
+            self._complete(trailers)
+        else:
+            self._pacing.request.close()  # what is left of the request, nobody takes any more
+            self._pacing.response.end(partial(self._complete, trailers))
+
+    def _complete(self, trailers: FieldSection) -> None:
         self._finish()
         self._client.end_response(trailers)
 
@@ -497,7 +536,11 @@ class Relay:
             return
         if self._server is not None:
             self._server.failed()
-        self.fail(error)
+        if self._pacing is not None and self.stage is Stage.RESPONDING:
+            # The client sees the part that came before, at its pace.
+            self._pacing.response.end(partial(self.fail, error))
+        else:
+            self.fail(error)
 
     def tunnel_offered(self, response: Response, data: bytes) -> None:
         """Join the two connections: the server switched protocols, as the client asked."""
@@ -506,6 +549,8 @@ class Relay:
         if connection is None or not upgrade_lines(section):
             self.fail(BadResponse("the server switched protocols without being asked"))
             return
+        if self._pacing is not None:
+            self._pacing.request.drain()
         exchange = self.exchange
         exchange.responded = monotonic()
         exchange.status = response.status
@@ -524,16 +569,69 @@ class Relay:
 
     def pause_sending(self) -> None:
         """The server does not take more for now."""
-        self._client.hold_request(True)
+        if self._pacing is None:
+            self._client.hold_request(True)
+        else:
+            self._pacing.request.block(True)
 
     def resume_sending(self) -> None:
         """The server takes more again."""
-        self._client.hold_request(False)
+        if self._pacing is None:
+            self._client.hold_request(False)
+        else:
+            self._pacing.request.block(False)
 
     def refuse(self, response: Response) -> None:
         """Answer what could not be read: no filter has a say in that."""
         self._chain = self._chain.observers_only()
         self._respond(response)
+
+    # --- pacing.Outlets -----------------------------------------------------------------------
+
+    def request_may_go(self, data: bytes) -> None:
+        """See ``pacing.Outlets``."""
+        connection = self._connection
+        if connection is None:
+            return
+        self._send_content(connection, data)
+        if self._pacing is not None and self._pacing.request.kept:
+            connection.deadline = NEVER
+
+    def response_may_go(self, data: bytes) -> None:
+        """See ``pacing.Outlets``."""
+        self.exchange.sent_bytes += len(data)
+        self._client.send_content(data)
+        self._client.flush()
+
+    def hold_client(self, hold: bool) -> None:
+        """See ``pacing.Outlets``."""
+        self._client.hold_request(hold)
+
+    def hold_response(self, hold: bool) -> None:
+        """See ``pacing.Outlets``."""
+        connection, source = self._connection, self._source
+        if connection is not None:
+            if hold:
+                connection.hold()
+            else:
+                connection.unhold()
+        elif source is not None:
+            if hold:
+                source.pause()
+            else:
+                source.resume()
+
+    def join(
+        self,
+        client: Any,
+        upstream: Any,
+        sweeper: Sweeper,
+        idle_seconds: float,
+        ended: Callable[[Tunnel], None],
+    ) -> Tunnel:
+        """Make the tunnel that this exchange becomes; see ``net.tunnel``."""
+        make = Tunnel if self._pacing is None else self._pacing.tunnel
+        return make(client, upstream, sweeper, idle_seconds, ended)
 
     # --- answers and the end ------------------------------------------------------------------
 
@@ -621,6 +719,8 @@ class Relay:
         if self.stage is Stage.ENDED:
             return
         self.stage = Stage.ENDED
+        if self._pacing is not None:
+            self._pacing.close()
         if self._taps:
             self._tell_taps("abandoned")
         exchange = self.exchange

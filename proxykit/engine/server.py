@@ -330,6 +330,9 @@ class ServerProtocol(Protocol):
             self._next()
         elif not self._persistent:
             self._linger()
+        else:
+            # The rest of the request was read by now, and nobody is left to hold it back.
+            self._let_go(_HELD_BY_UPSTREAM)
 
     def flush(self) -> None:
         """See ``relay.Client``."""
@@ -356,10 +359,14 @@ class ServerProtocol(Protocol):
         self._close()
 
     def hold_request(self, hold: bool) -> None:
-        """See ``relay.Client``."""
+        """See ``relay.Client``; who is not read cannot be too slow."""
         if hold:
+            if not self._full:
+                self.deadline = NEVER
             self._hold_back(_HELD_BY_UPSTREAM)
         else:
+            if self.state is State.EXCHANGE and not (self._request_complete or self._full):
+                self.deadline = monotonic() + self._pipeline.times.body
             self._let_go(_HELD_BY_UPSTREAM)
 
     def start_tunnel(self, head: bytes, upstream: UpstreamConnection, data: bytes) -> None:
@@ -374,7 +381,7 @@ class ServerProtocol(Protocol):
         self.transport.unregisterProducer()
         limit_unsent(self.transport, USUAL_BUFFER)
         other = upstream.detach()
-        tunnel = Tunnel(
+        tunnel = relay.join(
             self.transport, other, self._listener.sweeper, self._pipeline.times.tunnel, self._ended
         )
         self._tunnel = tunnel

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable
 from hashlib import blake2s
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 from attrs import field, frozen
 
@@ -35,6 +37,7 @@ class Environment:
     :ivar secret: what is signed without a secret of the operator's own is signed with this.
     :ivar kept: what a reload must not lose, by what it belongs to; who puts something there takes
         care that it is bounded.
+    :ivar inherited: the same for what plug-ins have, which is kept for as long as one refers to it.
     """
 
     reactor: Any
@@ -42,6 +45,9 @@ class Environment:
     resolver: Resolver
     secret: bytes = field(factory=lambda: os.urandom(32), repr=False)
     kept: dict[tuple[str, ...], Any] = field(factory=dict, repr=False)
+    inherited: WeakValueDictionary[tuple[str, ...], Any] = field(
+        factory=WeakValueDictionary, repr=False
+    )
 
     @classmethod
     def of(cls, reactor: Any) -> Environment:
@@ -115,13 +121,29 @@ class Compilation:
             reactor=environment.reactor,
             resolve=environment.resolver.resolve,
             pool=self._pool,
+            inherit=self._inherit,
+            share=self._share,
         )
+        self._inheriting: Counter[tuple[str, ...]] = Counter()
 
     def _pool(self, name: str) -> Pool:
         pool = self.pools.get(name)
         if pool is None:
             raise ConfigurationError(f"there is no pool {name!r}")
         return pool
+
+    def _inherit(self, key: tuple[str, ...], make: Callable[[], Any]) -> Any:
+        """See ``BuildContext.inherit``."""
+        self._inheriting[key] += 1
+        return self._share((*key, str(self._inheriting[key])), make)
+
+    def _share(self, key: tuple[str, ...], make: Callable[[], Any]) -> Any:
+        """See ``BuildContext.share``."""
+        inherited = self.environment.inherited
+        found = inherited.get(key)
+        if found is None:
+            found = inherited[key] = make()
+        return found
 
     def chain(self, entries: Iterable[Any]) -> Chain:
         """Build filters and compile them.

@@ -57,7 +57,10 @@ class ForwardOptions(_Mode):
     optFlags = [
         ["allow-private", None, "May reach loopback, private and link-local destinations."],
     ]
-    optParameters = [["connect-ports", None, "443", "Ports that CONNECT may reach."]]
+    optParameters = [
+        ["connect-ports", None, "443", "Ports that CONNECT may reach."],
+        ["rate", None, None, "Bandwidth for each client, such as 2MiB/s."],
+    ]
     _default_listen = "127.0.0.1:3128"
 
     def __init__(self) -> None:
@@ -75,11 +78,15 @@ class ForwardOptions(_Mode):
             ports = [int(port) for port in self["connect-ports"].replace(",", " ").split()]
         except ValueError:
             raise usage.UsageError("--connect-ports takes port numbers, such as 443,8443") from None
-        access = {"use": "access", "allow": self._allow or ["127.0.0.0/8", "::1"]}
+        filters: list[dict[str, Any]] = [
+            {"use": "access", "allow": self._allow or ["127.0.0.0/8", "::1"]}
+        ]
+        if self["rate"] is not None:
+            filters.append({"use": "bandwidth", "rate": self["rate"]})
         listener = self.listener() | {
             "allow_private": bool(self["allow-private"]),
             "connect_ports": ports,
-            "filters": [access],
+            "filters": filters,
         }
         return super().mapping() | {"forward": {"main": listener}}
 

@@ -12,6 +12,7 @@ from proxykit.balancing.least_connections import LeastConnectionsFactory
 from proxykit.balancing.random_two import RandomTwoFactory
 from proxykit.balancing.round_robin import RoundRobinFactory
 from proxykit.filters.access import AccessFactory
+from proxykit.filters.bandwidth import BandwidthFactory
 from proxykit.filters.compress import CompressFactory
 from proxykit.filters.cors import CorsFactory
 from proxykit.filters.headers import HeadersFactory
@@ -27,6 +28,7 @@ proxykit = ServiceMaker(
 reactor = Reactor("proxykit", "proxykit.net.reactor", "The fast epoll reactor of Proxykit.")
 
 access = AccessFactory()
+bandwidth = BandwidthFactory()
 compress = CompressFactory()
 cors = CorsFactory()
 headers = HeadersFactory()

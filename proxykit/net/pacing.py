@@ -60,7 +60,7 @@ class Pacemaker:
         """Serve a bucket's queue at each beat until it is empty."""
         self._waited_for[bucket] = None
         if self._call is None:
-            self._call = self._clock.callLater(BEAT, self._beat)
+            self._schedule(BEAT)
 
     def _beat(self) -> None:
         self._call = None
@@ -72,9 +72,12 @@ class Pacemaker:
             # Some had less to send than their share. What they left is the others', but not before
             # their own sources had the time to bring more.
             soon = any(bucket.can_serve for bucket in self._waited_for)
-            if self._call is not None:
-                self._call.cancel()
-            self._call = self._clock.callLater(_SOON if soon else BEAT, self._beat)
+            self._schedule(_SOON if soon else BEAT)
+
+    def _schedule(self, seconds: float) -> None:
+        if self._call is not None:
+            self._call.cancel()
+        self._call = self._clock.callLater(seconds, self._beat)
 
 
 class Bucket:

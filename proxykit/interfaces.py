@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .message.response import Response
 
 __all__ = [
+    "IBackground",
     "IBalancer",
     "IBalancerFactory",
     "IBodyFilter",
@@ -158,6 +159,19 @@ class IConnectionFilter(Interface):
         :param client_address: the peer's IP address, or ``""`` for a UNIX socket.
         :returns: ``True`` to accept, ``False`` to close at once, or an awaitable of either, which
             delays the connection until it fires.
+        """
+
+
+class IBackground(Interface):
+    """A filter that has something to do beside exchanges, such as watching a file."""
+
+    def start() -> None:
+        """Called once when its configuration begins to serve, in the reactor's thread."""
+
+    def stop() -> None:
+        """Called once when another configuration has taken over, or the proxy stops.
+
+        Exchanges that began before may still ask the filter.
         """
 
 

@@ -18,6 +18,7 @@ from ..engine.forwarding import Direction, ForwardingRules
 from ..engine.pipeline import EMPTY_CHAIN, Chain, Pipeline, Times
 from ..errors import ConfigurationError
 from ..http1.limits import HeadLimits
+from ..interfaces import IBackground
 from ..net.sweeper import Sweeper
 from ..options import BuildContext
 from ..reverse.pool import Pool
@@ -76,14 +77,25 @@ class Plan:
     """A configuration, compiled.
 
     :ivar listeners: by their endpoints.
+    :ivar filters: every filter with its kind's name.
     :ivar retire: called when another plan has taken this one's place.
     """
 
     listeners: dict[str, ListenerPlan] = field(factory=dict)
+    filters: list[tuple[str, Any]] = field(factory=list)
     retiring: list[Callable[[], None]] = field(factory=list)
+
+    def start(self) -> None:
+        """Begin what filters do beside exchanges."""
+        for _, each in self.filters:
+            if IBackground.providedBy(each):
+                each.start()
 
     def retire(self) -> None:
         """Let go of idle connections; exchanges under way are finished."""
+        for _, each in self.filters:
+            if IBackground.providedBy(each):
+                each.stop()
         for retire in self.retiring:
             retire()
 
@@ -150,7 +162,9 @@ class Compilation:
 
         :param entries: ``config.filter_entry.FilterEntry`` that were resolved.
         """
+        entries = list(entries)
         filters = [entry.factory.build(entry.options, self.context) for entry in entries]
+        self.plan.filters.extend(zip((entry.use for entry in entries), filters, strict=True))
         return Chain.of(filters) if filters else EMPTY_CHAIN
 
     def pipeline(

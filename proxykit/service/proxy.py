@@ -56,6 +56,7 @@ class ProxyService(Service):
         self._plan = self._compile(configuration, self._access_log)
         self._open: dict[str, _Open] = {}
         self._cannot_serve = False
+        self._serving = False
         self._notifier = sdnotify.SystemdNotifier()
 
     # --- starting and stopping ----------------------------------------------------------------
@@ -76,7 +77,13 @@ class ProxyService(Service):
         super().startService()  # type: ignore[no-untyped-call]
         self._environment.sweeper.start()
         self._access_log.start()
+        self._reactor.callWhenRunning(self._start_plan)
         self._reactor.callWhenRunning(self._running)
+
+    def _start_plan(self) -> None:
+        """Begin what filters do by themselves; it may need a reactor that takes signals."""
+        self._serving = True
+        self._plan.start()
 
     def _running(self) -> None:
         self._notifier.notify("READY=1")
@@ -104,7 +111,8 @@ class ProxyService(Service):
         def finish(result: Any) -> None:
             if timer.active():
                 timer.cancel()
-            self._plan.retire()
+            if self._serving:
+                self._plan.retire()
             self._environment.sweeper.stop()
             self._access_log.stop()
 
@@ -153,6 +161,7 @@ class ProxyService(Service):
         for endpoint, new in plan.listeners.items():
             if endpoint not in self._open:
                 self._listen(new).addErrback(self._cannot_listen, new)
+        plan.start()
         old.retire()
 
     def _replace(self, each: _Open, new: ListenerPlan) -> None:

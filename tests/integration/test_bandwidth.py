@@ -249,7 +249,9 @@ def tunnels(start, peer):
 
 def open_tunnel(tunnels, peer, client):
     connection = connect(tunnels.address, client)
-    connection.sendall(b"CONNECT 127.0.0.1:%d HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n" % (peer[0], peer[0]))
+    connection.sendall(
+        b"CONNECT 127.0.0.1:%d HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n" % (peer[0], peer[0])
+    )
     assert read_until(connection, b"\r\n\r\n").startswith(b"HTTP/1.1 200 ")
     return connection
 
@@ -295,9 +297,7 @@ def test_a_tunnel_that_waits_for_its_bucket_is_not_idle_and_one_that_does_not_is
     assert 2.6 < time.monotonic() - began < 6
 
 
-def test_one_client_has_its_rate_for_both_directions_of_all_its_connections(
-    tunnels, peer, client
-):
+def test_one_client_has_its_rate_for_both_directions_of_all_its_connections(tunnels, peer, client):
     began = time.monotonic()
 
     def download():

@@ -18,6 +18,7 @@ from proxykit.filters.cors import CorsFactory
 from proxykit.filters.headers import HeadersFactory
 from proxykit.filters.maintenance import MaintenanceFactory
 from proxykit.filters.mirror import MirrorFactory
+from proxykit.filters.quota import QuotaFactory
 from proxykit.filters.rate_limit import RateLimitFactory
 from proxykit.filters.rewrite import RewriteFactory
 
@@ -42,6 +43,7 @@ hash_uri = HashUriFactory()
 least_connections = LeastConnectionsFactory()
 random_two = RandomTwoFactory()
 maintenance = MaintenanceFactory()
+quota = QuotaFactory()
 rate_limit = RateLimitFactory()
 rewrite = RewriteFactory()
 round_robin = RoundRobinFactory()

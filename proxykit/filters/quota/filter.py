@@ -121,7 +121,8 @@ class QuotaMeter:
     def _look(self) -> None:
         """End the exchange when there is nothing left, also when nothing passes."""
         if self._cut is not None and (error := self._judge()) is not None:
-            self._cut(error)
+            cut, self._cut = self._cut, None
+            cut(error)
 
 
 @implementer(IRequestFilter, IPacer, IBackground)

@@ -330,9 +330,6 @@ class ServerProtocol(Protocol):
             self._next()
         elif not self._persistent:
             self._linger()
-        else:
-            # The rest of the request was read by now, and nobody is left to hold it back.
-            self._let_go(_HELD_BY_UPSTREAM)
 
     def flush(self) -> None:
         """See ``relay.Client``."""

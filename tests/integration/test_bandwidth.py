@@ -337,6 +337,30 @@ def test_all_limits_hold_and_a_reload_keeps_the_buckets(tmp_path, origin):
         assert seconds > 0.5
 
 
+def test_a_client_that_is_held_back_for_a_slow_server_is_not_too_slow_itself(tmp_path):
+    """The time-out of content is a second; the server reads nothing for more than two."""
+    pause = threading.Event()
+
+    def read_late(connection, head):
+        if head.startswith(b"POST"):
+            pause.wait(2.6)
+        else:
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    with ScriptedOrigin(read_late) as origin:
+        directory = tmp_path
+        proxy = configure(directory, origin, "")
+        file = directory / "proxykit.toml"
+        file.write_text(file.read_text().replace('response_timeout = "1s"', ""))
+        with proxy, connect(proxy.address, "127.0.0.1") as connection:
+            content = CONTENT * 16 + b"\r\n\r\n"
+            head = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(content)
+            connection.sendall(head + content)
+            answer = read_until(connection, b"\r\n\r\n")
+
+    assert answer.startswith(b"HTTP/1.1 200 ")
+
+
 @pytest.mark.parametrize(
     ("keys", "problem"),
     [

@@ -19,11 +19,13 @@ class ProxykitError(Exception):
     :cvar status: the status code to answer with.
     :cvar error_type: the ``error`` parameter of Proxy-Status.
     :cvar closes: whether the client's connection cannot be used after this fault.
+    :ivar retry_after_seconds: after which the client may ask again, ``None`` when nobody knows.
     """
 
     status: ClassVar[int] = 500
     error_type: ClassVar[str] = "proxy_internal_error"
     closes: ClassVar[bool] = False
+    retry_after_seconds: float | None = None
 
     @property
     def facts(self) -> Mapping[str, str]:
@@ -138,6 +140,18 @@ class BlockedByList(Denied):
     def facts(self) -> Mapping[str, str]:
         """The list and the rule."""
         return {"list": self.list_name, "rule": self.rule}
+
+
+class QuotaUsedUp(TooManyRequests):
+    """The client has had all that it may have in a day or a month."""
+
+    def __init__(self, message: str, retry_after_seconds: float) -> None:
+        """Say what is used up.
+
+        :param retry_after_seconds: until the next day or month.
+        """
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class NoRoute(ProxykitError):

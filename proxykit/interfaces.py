@@ -42,6 +42,7 @@ __all__ = [
     "IExplaining",
     "IFilterFactory",
     "IHealthCheck",
+    "IPacer",
     "IRequestFilter",
     "IRequestBodyFilter",
     "IRequestTap",
@@ -156,6 +157,20 @@ class IContentTap(Interface):
 
     def abandoned() -> None:
         """The exchange ended before the request was sent whole."""
+
+
+class IPacer(Interface):
+    """Holds back, or counts, the content of exchanges and the bytes of tunnels."""
+
+    def pace(exchange: Exchange) -> Any:
+        """Say how fast an exchange may go.
+
+        Called once an exchange, after the filters of requests, before a server or anything else is
+        asked for the response. It is not called for what a filter answers, and errors, redirects
+        and other small answers of the proxy's own go at full speed.
+
+        :returns: an ``engine.pacing.Pacing``, or ``None`` for no limit.
+        """
 
 
 class IConnectionFilter(Interface):
@@ -282,7 +297,7 @@ class IFilterFactory(Interface):
         :param context: a ``proxykit.options.BuildContext``.
         :returns: a provider of one or more of ``IRequestFilter``, ``IResponseFilter``,
             ``IRequestBodyFilter``, ``IResponseBodyFilter``, ``IConnectionFilter``,
-            ``IRequestTap`` and ``IExchangeObserver``.
+            ``IRequestTap``, ``IPacer`` and ``IExchangeObserver``.
         :raises ConfigurationError: when the options make no sense together.
         """
 

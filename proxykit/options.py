@@ -138,6 +138,10 @@ def _no_pool(name: str) -> Any:
     raise ConfigurationError(f"there is no pool {name!r} here")
 
 
+def _make_anew(key: tuple[str, ...], make: Callable[[], Any]) -> Any:
+    return make()
+
+
 @frozen(slots=True)
 class BuildContext:
     """What a plug-in may use while it is built.
@@ -147,9 +151,17 @@ class BuildContext:
     :ivar resolve: gives the addresses of a host name.
     :ivar pool: gives the pool of a name, an ``engine.pipeline.Upstream``; the name was checked when
         its field's type is ``PoolName``.
+    :ivar inherit: gives what a plug-in of the configuration before this one had under a key, or
+        makes it, so that a reload does not lose it. The key begins with the plug-in's name and
+        holds all that the thing was made of; when several plug-ins of one configuration use the
+        same key, each has a thing of its own, in their order. It is kept for as long as one of
+        them refers to it, and has to allow weak references.
+    :ivar share: as ``inherit``, but all who use one key share one thing.
     """
 
     directory: Path
     reactor: Any
     resolve: Callable[[str], Awaitable[tuple[str, ...]]]
     pool: Callable[[str], Any] = _no_pool
+    inherit: Callable[[tuple[str, ...], Callable[[], Any]], Any] = _make_anew
+    share: Callable[[tuple[str, ...], Callable[[], Any]], Any] = _make_anew

@@ -69,6 +69,8 @@ def error_answer(error: ProxykitError, exchange: Exchange | None, proxy: str) ->
             (b"Cache-Control", b"no-store"),
         ]
     )
+    if error.retry_after_seconds is not None:
+        headers.add(b"Retry-After", _whole_seconds(error.retry_after_seconds))
     status, phrase = error.status, _phrase(error.status)
     media_type = preferred_type(accept)
     if media_type == "application/json":
@@ -101,8 +103,12 @@ def refusal(
     name = exchange.pipeline.rules.pseudonym.decode("ascii")
     response = error_answer(error, exchange, name)
     if retry_after_seconds is not None:
-        response.headers.set(b"Retry-After", b"%d" % max(1, math.ceil(retry_after_seconds)))
+        response.headers.set(b"Retry-After", _whole_seconds(retry_after_seconds))
     return response
+
+
+def _whole_seconds(seconds: float) -> bytes:
+    return b"%d" % max(1, math.ceil(seconds))
 
 
 def proxy_status(error: ProxykitError, proxy: str) -> bytes:

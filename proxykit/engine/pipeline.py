@@ -13,6 +13,7 @@ from ..interfaces import (
     IConnectionFilter,
     IDisclosing,
     IExchangeObserver,
+    IPacer,
     IRequestBodyFilter,
     IRequestFilter,
     IRequestTap,
@@ -48,6 +49,7 @@ class Chain:
     taps: tuple[RequestStep, ...] = ()
     authentication: tuple[RequestStep, ...] = ()
     disclosure: Disclosure = Disclosure.EVERYTHING
+    pacers: tuple[RequestStep, ...] = ()
 
     @classmethod
     def of(cls, filters: Sequence[object]) -> Chain:
@@ -66,6 +68,7 @@ class Chain:
             provided(IRequestTap, "tap"),
             provided(IAuthenticating, "request"),
             min(provided(IDisclosing, "disclosure"), default=Disclosure.EVERYTHING),
+            provided(IPacer, "pace"),
         )
 
     def then(self, inner: Chain) -> Chain:
@@ -80,6 +83,7 @@ class Chain:
             self.taps + inner.taps,
             self.authentication,
             self.disclosure,
+            self.pacers + inner.pacers,
         )
 
     def observers_only(self) -> Chain:

@@ -33,6 +33,8 @@ from ..message.framing import CHUNKED, NO_CONTENT, Framing, Length, NoContent
 from ..message.response import Response
 from ..message.source import ContentSource
 from ..net.proxy_protocol import ProxyHeader
+from ..net.sweeper import NEVER, Sweeper
+from ..net.tunnel import Tunnel
 from ..upstream.connection import UpstreamConnection
 from ..upstream.retries import IDEMPOTENT, RetryPolicy
 from ..upstream.server import Server
@@ -43,6 +45,7 @@ from .client import Client
 from .exchange import Exchange
 from .forwarding import absolute_target, framing_line, upgrade_lines
 from .max_forwards import last_recipient
+from .pacing import ExchangePacing
 from .pipeline import Chain, Route
 from .transforms import Transforms
 
@@ -76,6 +79,7 @@ class Relay:
         "_connection",
         "_held",
         "_latency",
+        "_pacing",
         "_policy",
         "_replaced",
         "_request_framing",
@@ -113,6 +117,7 @@ class Relay:
         self._source: ContentSource | None = None  # of an answer made here, if it has one
         self._body_size: int | None = None  # the limit, once the route that sets it was chosen
         self._taps: list[Any] | None = None
+        self._pacing: ExchangePacing | None = None
 
     # --- the road, outward --------------------------------------------------------------------
 
@@ -181,6 +186,8 @@ class Relay:
         exchange = self.exchange
         route = exchange.route
         assert route is not None
+        if self._chain.pacers:
+            self._pacing = ExchangePacing.made_by(self._chain.pacers, exchange, self)
         if route.answer is not None:
             self.answer(route.answer(exchange))
             return
@@ -358,9 +365,9 @@ class Relay:
 
     @property
     def is_filtered(self) -> bool:
-        """Whether filters have to see the response or its content."""
+        """Whether filters have to see the response or its content, or set its pace."""
         chain = self._chain
-        return bool(chain.response or chain.response_body)
+        return bool(chain.response or chain.response_body or self._pacing is not None)
 
     def wait(self, waitable: Awaitable[Any], then: Callable[[Any], None]) -> None:
         """Go on with a result when it is there, unless the exchange has ended by then."""
@@ -422,20 +429,25 @@ class Relay:
             held, self._held = self._held, None
             for piece in held:
                 if isinstance(piece, bytes):
-                    self._send_content(connection, piece)
+                    self._pass_content(connection, piece)
                 else:
                     self.request_ended(piece)
-            self._client.hold_request(self._sending_paused)
+            if self._pacing is None:
+                self._client.hold_request(self._sending_paused)
+            elif not self._pacing.request.holds:
+                self._client.hold_request(False)
 
     def _send_kept(self, connection: UpstreamConnection, attempts: Attempts) -> None:
         """Send content again that a server before this one was sent."""
         kept, trailers = attempts.kept()
         self._sending_paused = False
+        if self._pacing is not None:
+            self._pacing.request.block(False)
         for data in kept:
             connection.write(data)
         if trailers is not None:
             self._finish_request(connection, trailers)
-        elif kept and self._held is None:
+        elif kept and self._held is None and self._pacing is None:
             self._client.hold_request(self._sending_paused)
 
     def head(self, server: Server, connection: UpstreamConnection) -> bytes:
@@ -520,18 +532,36 @@ class Relay:
                 self._client.hold_request(True)
             self._held.append(data)
             return
-        self._send_content(connection, data)
+        self._pass_content(connection, data)
 
-    def _send_content(self, connection: UpstreamConnection, data: bytes) -> None:
+    def _pass_content(self, connection: UpstreamConnection, data: bytes) -> None:
+        """Send content of the request, at its pace if it has one."""
+        if self._pacing is None:
+            self._send_content(connection, data)
+            return
+        flow = self._pacing.request
+        flow.feed(data)
+        if flow.kept:
+            connection.deadline = NEVER  # it is not the server who is slow
+
+    def _send_content(self, connection: UpstreamConnection | None, data: bytes) -> None:
+        """Transform content and send it.
+
+        :param connection: ``None`` between two attempts; what is kept is sent by the next one.
+        """
         if self._request_transforms:
             data = self._request_transforms.feed(data)
         if data:
-            if self._taps:
-                self._tell_taps("feed", data)
-            if self._request_framing is CHUNKED:
-                data = chunk(data)
-            if self._attempts is not None:
-                self._attempts.keep(data)
+            self._send_transformed(connection, data)
+
+    def _send_transformed(self, connection: UpstreamConnection | None, data: bytes) -> None:
+        if self._taps:
+            self._tell_taps("feed", data)
+        if self._request_framing is CHUNKED:
+            data = chunk(data)
+        if self._attempts is not None:
+            self._attempts.keep(data)
+        if connection is not None:
             connection.write(data)
 
     def request_ended(self, trailers: FieldSection) -> None:
@@ -543,19 +573,22 @@ class Relay:
             if self._held is None:
                 self._held = []
             self._held.append(trailers)
-            return
+        elif self._pacing is None:
+            self._end_request(trailers)
+        else:
+            self._pacing.request.end(partial(self._end_request, trailers))
+
+    def _end_request(self, trailers: FieldSection) -> None:
+        connection = self._connection
         if self._request_transforms:
             data = self._request_transforms.finish()
             if data:
-                self._tell_taps("feed", data)
-                data = chunk(data)
-                if self._attempts is not None:
-                    self._attempts.keep(data)
-                connection.write(data)
+                self._send_transformed(connection, data)
         self._tell_taps("ended")
         if self._attempts is not None:
             self._attempts.keep_end(trailers)
-        self._finish_request(connection, trailers)
+        if connection is not None:
+            self._finish_request(connection, trailers)
 
     def _finish_request(self, connection: UpstreamConnection, trailers: FieldSection) -> None:
         connection.finish(last_chunk(trailers) if self._request_framing is CHUNKED else b"")
@@ -572,7 +605,9 @@ class Relay:
         """The client does not take more for now."""
         if self.stage is not Stage.RESPONDING:
             return
-        if self._connection is not None:
+        if self._pacing is not None:
+            self._pacing.response.block(True)
+        elif self._connection is not None:
             self._connection.pause()
         elif self._source is not None:
             self._source.pause()
@@ -581,7 +616,9 @@ class Relay:
         """The client takes more again."""
         if self.stage is not Stage.RESPONDING:
             return
-        if self._connection is not None:
+        if self._pacing is not None:
+            self._pacing.response.block(False)
+        elif self._connection is not None:
             self._connection.resume()
         elif self._source is not None:
             self._source.resume()
@@ -723,6 +760,12 @@ class Relay:
             data = self._response_transforms.feed(data)
             if not data:
                 return
+        self._send_response_content(data)
+
+    def _send_response_content(self, data: bytes) -> None:
+        if self._pacing is not None:
+            self._pacing.response.feed(data)
+            return
         self.exchange.sent_bytes += len(data)
         self._client.send_content(data)
 
@@ -732,8 +775,14 @@ class Relay:
         if self._response_transforms:
             data = self._response_transforms.finish()
             if data:
-                self.exchange.sent_bytes += len(data)
-                self._client.send_content(data)
+                self._send_response_content(data)
+        if self._pacing is None:
+            self._complete(trailers)
+        else:
+            self._pacing.request.close()  # what is left of the request, nobody takes any more
+            self._pacing.response.end(partial(self._complete, trailers))
+
+    def _complete(self, trailers: FieldSection) -> None:
         self._finish()
         self._client.end_response(trailers)
 
@@ -749,10 +798,13 @@ class Relay:
             return
         if not is_stale:
             server.failed()
-        if self.stage >= Stage.ANSWERED:
-            self.fail(error)
-        else:
+        if self.stage < Stage.ANSWERED:
             self._attempt_failed(error, sent=True)
+        elif self._pacing is not None and self.stage is Stage.RESPONDING:
+            # The client sees the part that came before, at its pace.
+            self._pacing.response.end(partial(self.fail, error))
+        else:
+            self.fail(error)
 
     def tunnel_offered(self, response: Response, data: bytes) -> None:
         """Join the two connections: the server switched protocols, as the client asked."""
@@ -761,6 +813,8 @@ class Relay:
         if connection is None or not upgrade_lines(section):
             self.fail(BadResponse("the server switched protocols without being asked"))
             return
+        if self._pacing is not None:
+            self._pacing.request.drain()
         exchange = self.exchange
         exchange.responded = now = monotonic()
         exchange.status = response.status
@@ -784,17 +838,68 @@ class Relay:
     def pause_sending(self) -> None:
         """The server does not take more for now."""
         self._sending_paused = True
-        self._client.hold_request(True)
+        if self._pacing is None:
+            self._client.hold_request(True)
+        else:
+            self._pacing.request.block(True)
 
     def resume_sending(self) -> None:
         """The server takes more again."""
         self._sending_paused = False
-        self._client.hold_request(False)
+        if self._pacing is None:
+            self._client.hold_request(False)
+        else:
+            self._pacing.request.block(False)
 
     def refuse(self, response: Response) -> None:
         """Answer what could not be read: no filter has a say in that."""
         self._chain = self._chain.observers_only()
         self._respond(response)
+
+    # --- pacing.Outlets -----------------------------------------------------------------------
+
+    def request_may_go(self, data: bytes) -> None:
+        """See ``pacing.Outlets``."""
+        connection = self._connection
+        self._send_content(connection, data)
+        if connection is not None and self._pacing is not None and self._pacing.request.kept:
+            connection.deadline = NEVER
+
+    def response_may_go(self, data: bytes) -> None:
+        """See ``pacing.Outlets``."""
+        self.exchange.sent_bytes += len(data)
+        self._client.send_content(data)
+        self._client.flush()
+
+    def hold_client(self, hold: bool) -> None:
+        """See ``pacing.Outlets``."""
+        self._client.hold_request(hold)
+
+    def hold_response(self, hold: bool) -> None:
+        """See ``pacing.Outlets``."""
+        connection, source = self._connection, self._source
+        if connection is not None:
+            if hold:
+                connection.hold()
+            else:
+                connection.unhold()
+        elif source is not None:
+            if hold:
+                source.pause()
+            else:
+                source.resume()
+
+    def make_tunnel(
+        self,
+        client: Any,
+        upstream: Any,
+        sweeper: Sweeper,
+        idle_seconds: float,
+        ended: Callable[[Tunnel], None],
+    ) -> Tunnel:
+        """Make the tunnel that this exchange becomes; see ``net.tunnel``."""
+        make = Tunnel if self._pacing is None else self._pacing.tunnel
+        return make(client, upstream, sweeper, idle_seconds, ended)
 
     # --- answers and the end ------------------------------------------------------------------
 
@@ -881,6 +986,8 @@ class Relay:
         if self.stage is Stage.ENDED:
             return
         self.stage = Stage.ENDED
+        if self._pacing is not None:
+            self._pacing.close()
         if self._taps:
             self._tell_taps("abandoned")
         server, self.server = self.server, None

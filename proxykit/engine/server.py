@@ -338,10 +338,14 @@ class ServerProtocol(Protocol):
         self._close()
 
     def hold_request(self, hold: bool) -> None:
-        """See ``relay.Client``."""
+        """See ``relay.Client``; who is not read cannot be too slow."""
         if hold:
+            if not self._full:
+                self.deadline = NEVER
             self._hold_back(_HELD_BY_UPSTREAM)
         else:
+            if self.state is State.EXCHANGE and not (self._request_complete or self._full):
+                self.deadline = monotonic() + self._pipeline.times.body
             self._let_go(_HELD_BY_UPSTREAM)
 
     def start_tunnel(self, head: bytes, upstream: UpstreamConnection, data: bytes) -> None:
@@ -356,7 +360,7 @@ class ServerProtocol(Protocol):
         self.transport.unregisterProducer()
         limit_unsent(self.transport, USUAL_BUFFER)
         other = upstream.detach()
-        tunnel = Tunnel(
+        tunnel = relay.make_tunnel(
             self.transport, other, self._listener.sweeper, self._pipeline.times.tunnel, self._ended
         )
         self._tunnel = tunnel

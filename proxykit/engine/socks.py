@@ -358,7 +358,7 @@ class SocksProtocol(Protocol):
         other = upstream.detach()
         self._reply(Reply.SUCCEEDED, other.getHost())
         self.state = State.TUNNEL
-        tunnel = self._tunnel = Tunnel(
+        tunnel = self._tunnel = relay.make_tunnel(
             self.transport, other, self._listener.sweeper, self._pipeline.times.tunnel, self._ended
         )
         self.dataReceived = tunnel.client_received  # type: ignore[method-assign]

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Callable
-from functools import lru_cache
-from hashlib import blake2s
 from typing import Annotated
 
 from attrs import frozen
@@ -16,6 +13,7 @@ from zope.interface import implementer
 
 from ..engine.answers import refusal
 from ..engine.exchange import Exchange
+from ..engine.keys import client_key, shortened, user_key
 from ..errors import TooManyRequests
 from ..interfaces import IFilterFactory, IRequestFilter
 from ..message.fields import checked_field
@@ -27,8 +25,6 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 # Buckets that share one place of the table, see Buckets.
 _WAYS = 16
-# A key that is longer is kept as its digest: what a client writes must not fill the memory.
-_LONGEST_KEY = 64
 
 
 # --- options ----------------------------------------------------------------------------------
@@ -145,35 +141,14 @@ class Buckets:
 Key = Callable[[Exchange], str]
 
 
-def client_key(address: str) -> str:
-    """Give what a client is counted by: its IPv4 address, or its IPv6 network of 64 bits.
-
-    One IPv6 client has as many addresses as it likes: what a site is given is a /64.
-    """
-    return address if ":" not in address else _network(address)
-
-
-@lru_cache(maxsize=4096)
-def _network(address: str) -> str:
-    parsed = ipaddress.IPv6Address(address)
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return f"{int(parsed) >> 64:x}/64"
-
-
 def _by_client(exchange: Exchange) -> str:
     return client_key(exchange.client_address)
-
-
-def _by_user(exchange: Exchange) -> str:
-    # The marks in front keep a user who is called like an address apart from it.
-    return "u " + _short(exchange.user) if exchange.user else _by_client(exchange)
 
 
 def _by_header(name: bytes) -> Key:
     def key(exchange: Exchange) -> str:
         value = exchange.request.section.get(name)
-        return "h " + _short(value.decode("latin-1")) if value else _by_client(exchange)
+        return "h " + shortened(value.decode("latin-1")) if value else _by_client(exchange)
 
     return key
 
@@ -182,17 +157,11 @@ def _by_route(exchange: Exchange) -> str:
     return ""
 
 
-def _short(text: str) -> str:
-    if len(text) <= _LONGEST_KEY:
-        return text
-    return blake2s(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-
-
 def _key(text: str) -> Key:
     kind, _, name = text.partition(":")
     if kind == "header":
         return _by_header(name.lower().encode("ascii"))
-    return {"client": _by_client, "user": _by_user, "route": _by_route}[kind]
+    return {"client": _by_client, "user": user_key, "route": _by_route}[kind]
 
 
 # --- the filter -------------------------------------------------------------------------------

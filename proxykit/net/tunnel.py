@@ -48,8 +48,11 @@ class Tunnel:
         self.reason = ""
         self.deadline = monotonic() + idle_seconds
         sweeper.add(self)
-        client.registerProducer(upstream, True)
-        upstream.registerProducer(client, True)
+        self._register_producers()
+
+    def _register_producers(self) -> None:
+        self._client.registerProducer(self._upstream, True)
+        self._upstream.registerProducer(self._client, True)
 
     def client_received(self, data: bytes) -> None:
         """Take what the client sent."""

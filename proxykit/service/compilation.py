@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable
 from hashlib import blake2s
 from pathlib import Path
@@ -40,6 +41,7 @@ class Environment:
         care that it is bounded.
     :ivar caches: by their definitions: one lives as long as a plan uses it, so that a reload keeps
         what it holds.
+    :ivar inherited: the same for what plug-ins have, which is kept for as long as one refers to it.
     """
 
     reactor: Any
@@ -48,6 +50,9 @@ class Environment:
     secret: bytes = field(factory=lambda: os.urandom(32), repr=False)
     kept: dict[tuple[str, ...], Any] = field(factory=dict, repr=False)
     caches: WeakValueDictionary[str, SharedCache] = field(factory=WeakValueDictionary)
+    inherited: WeakValueDictionary[tuple[str, ...], Any] = field(
+        factory=WeakValueDictionary, repr=False
+    )
 
     @classmethod
     def of(cls, reactor: Any) -> Environment:
@@ -156,13 +161,29 @@ class Compilation:
             reactor=environment.reactor,
             resolve=environment.resolver.resolve,
             pool=self._pool,
+            inherit=self._inherit,
+            share=self._share,
         )
+        self._inheriting: Counter[tuple[str, ...]] = Counter()
 
     def _pool(self, name: str) -> Pool:
         pool = self.pools.get(name)
         if pool is None:
             raise ConfigurationError(f"there is no pool {name!r}")
         return pool
+
+    def _inherit(self, key: tuple[str, ...], make: Callable[[], Any]) -> Any:
+        """See ``BuildContext.inherit``."""
+        self._inheriting[key] += 1
+        return self._share((*key, str(self._inheriting[key])), make)
+
+    def _share(self, key: tuple[str, ...], make: Callable[[], Any]) -> Any:
+        """See ``BuildContext.share``."""
+        inherited = self.environment.inherited
+        found = inherited.get(key)
+        if found is None:
+            found = inherited[key] = make()
+        return found
 
     def chain(self, entries: Iterable[Any]) -> Chain:
         """Build filters and compile them.

@@ -82,6 +82,7 @@ class ForwardOptions(_Mode):
         ["connect-ports", None, "443", "Ports that CONNECT may reach."],
         ["users", None, None, "An htpasswd file: clients are asked for a name and a password."],
         ["anonymity", None, "transparent", "transparent, anonymous or elite."],
+        ["rate", None, None, "Bandwidth for each client, such as 2MiB/s."],
     ]
     _default_listen = "127.0.0.1:3128"
 
@@ -124,6 +125,8 @@ class ForwardOptions(_Mode):
             filters.append({"use": "auth", "users": self["users"]})
         if self._block:
             filters.append({"use": "blocklist", "lists": self._block})
+        if self["rate"] is not None:
+            filters.append({"use": "bandwidth", "rate": self["rate"]})
         filters.append({"use": "anonymity", "level": self["anonymity"]})
         listener = self.listener() | {
             "allow_private": bool(self["allow-private"]),

@@ -46,7 +46,7 @@ HASHES = [
 ]
 
 
-@pytest.mark.parametrize("text", HASHES)
+@pytest.mark.parametrize("text", HASHES, ids=lambda text: text[:4])
 def test_hashes_of_other_programs_are_verified(text):
     check_hash(text)
 
@@ -55,7 +55,7 @@ def test_hashes_of_other_programs_are_verified(text):
     assert not verify_password(text, b"")
 
 
-@pytest.mark.parametrize("text", HASHES)
+@pytest.mark.parametrize("text", HASHES, ids=lambda text: text[:4])
 def test_nobodys_hash_is_of_the_same_kind_and_no_password_fits(text):
     nobodys = like(text)
 

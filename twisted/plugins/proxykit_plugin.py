@@ -15,6 +15,7 @@ from proxykit.caching.memory import MemoryStoreFactory
 from proxykit.filters.access import AccessFactory
 from proxykit.filters.anonymity import AnonymityFactory
 from proxykit.filters.auth import AuthFactory
+from proxykit.filters.bandwidth import BandwidthFactory
 from proxykit.filters.blocklist import BlocklistFactory
 from proxykit.filters.compress import CompressFactory
 from proxykit.filters.cors import CorsFactory
@@ -23,6 +24,7 @@ from proxykit.filters.headers import HeadersFactory
 from proxykit.filters.jwt import JwtFactory
 from proxykit.filters.maintenance import MaintenanceFactory
 from proxykit.filters.mirror import MirrorFactory
+from proxykit.filters.quota import QuotaFactory
 from proxykit.filters.rate_limit import RateLimitFactory
 from proxykit.filters.rewrite import RewriteFactory
 
@@ -36,6 +38,7 @@ access = AccessFactory()
 anonymity = AnonymityFactory()
 auth = AuthFactory()
 blocklist = BlocklistFactory()
+bandwidth = BandwidthFactory()
 compress = CompressFactory()
 cors = CorsFactory()
 forward_auth = ForwardAuthFactory()
@@ -53,6 +56,10 @@ hash_client = HashClientFactory()
 hash_uri = HashUriFactory()
 least_connections = LeastConnectionsFactory()
 random_two = RandomTwoFactory()
+maintenance = MaintenanceFactory()
+quota = QuotaFactory()
+rate_limit = RateLimitFactory()
+rewrite = RewriteFactory()
 round_robin = RoundRobinFactory()
 
 memory_store = MemoryStoreFactory()

@@ -34,6 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     schema.set_defaults(run=lambda chosen: _schema())
     plugins = commands.add_parser("plugins", help="list what a configuration can name")
     plugins.set_defaults(run=lambda chosen: _plugins())
+    privoxy = commands.add_parser(
+        "privoxy", help="say what of Privoxy's action and filter files is taken over"
+    )
+    privoxy.add_argument("file", type=Path, nargs="+", help="ends with .action or .filter")
+    privoxy.set_defaults(run=lambda chosen: _privoxy(chosen.file))
     chosen = parser.parse_args(arguments)
     status: int = chosen.run(chosen)
     return status
@@ -65,6 +70,26 @@ def _plugins() -> int:
     for kind, factories in kinds.items():
         for name, factory in sorted(factories.items()):
             print(f"{kind:9} {name:16} {factory.description}")
+    return 0
+
+
+def _privoxy(files: Sequence[Path]) -> int:
+    from .filters.content.privoxy.reading import read_files, text_of
+    from .filters.content.privoxy.report import Report
+
+    texts: dict[str, list[tuple[str, str]]] = {".action": [], ".filter": []}
+    for file in files:
+        if file.suffix not in texts:
+            print(f"{file}: its name ends with neither .action nor .filter", file=sys.stderr)
+            return 1
+        try:
+            texts[file.suffix].append((str(file), text_of(file)))
+        except (OSError, ValueError) as error:
+            print(f"{file}: cannot be read: {error}", file=sys.stderr)
+            return 1
+    report = Report()
+    read_files(texts[".filter"], texts[".action"], report)
+    print(*report.lines(), sep="\n")
     return 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from itertools import count
 from time import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..message.request import Request
 from ..message.response import Response
@@ -30,6 +30,7 @@ class Exchange:
     :ivar scheme: ``"http"`` or ``"https"``: how the request came, or what a forward proxy's
         client asked for.
     :ivar user: who authenticated; ``""`` if nobody did.
+    :ivar notes: what filters keep of it for later, each under itself; ``None`` until one does.
     :ivar pipeline: the policy that it began under and stays under.
     :ivar route: the route that took it, once one has.
     :ivar addresses: the destination's addresses once they were resolved; only these are used.
@@ -44,6 +45,7 @@ class Exchange:
         "client_address",
         "detail",
         "error_type",
+        "notes",
         "peer_address",
         "pipeline",
         "received_bytes",
@@ -81,6 +83,7 @@ class Exchange:
         self.route: Route | None = None
         self.addresses: Addresses | None = None
         self.user = ""
+        self.notes: dict[object, Any] | None = None
         self.upstream = ""
         self.status = 0
         self.received_bytes = 0

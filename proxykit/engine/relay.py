@@ -330,6 +330,7 @@ class Relay:
             return
         if self._request_transforms:
             data = self._request_transforms.finish()
+            assert isinstance(data, bytes)  # IBodyFilter: only a response's may have to wait
             if data:
                 connection.write(chunk(data))
                 self._tell_taps("feed", data)
@@ -473,9 +474,19 @@ class Relay:
         self._connection = self._source = None
         if self._response_transforms:
             data = self._response_transforms.finish()
-            if data:
-                self.exchange.sent_bytes += len(data)
-                self._client.send_content(data)
+            if not isinstance(data, bytes):
+                self._wait(data, partial(self._end_response, trailers))
+                return
+            self._end_response(trailers, data)
+            return
+        self._finish()
+        self._client.end_response(trailers)
+
+    def _end_response(self, trailers: FieldSection, data: bytes) -> None:
+        """Send what the transforms gave last."""
+        if data:
+            self.exchange.sent_bytes += len(data)
+            self._client.send_content(data)
         self._finish()
         self._client.end_response(trailers)
 

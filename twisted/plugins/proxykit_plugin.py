@@ -13,6 +13,7 @@ from proxykit.balancing.random_two import RandomTwoFactory
 from proxykit.balancing.round_robin import RoundRobinFactory
 from proxykit.filters.access import AccessFactory
 from proxykit.filters.compress import CompressFactory
+from proxykit.filters.content import ContentFactory
 from proxykit.filters.cors import CorsFactory
 from proxykit.filters.headers import HeadersFactory
 from proxykit.filters.maintenance import MaintenanceFactory
@@ -28,6 +29,7 @@ reactor = Reactor("proxykit", "proxykit.net.reactor", "The fast epoll reactor of
 
 access = AccessFactory()
 compress = CompressFactory()
+content = ContentFactory()
 cors = CorsFactory()
 headers = HeadersFactory()
 mirror = MirrorFactory()

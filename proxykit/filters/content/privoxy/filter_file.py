@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Sequence
 
 from attrs import field, frozen
 
@@ -125,14 +124,3 @@ def _close(heading: _Heading | None, filters: Filters, report: Report) -> None:
     count = len(heading.jobs)
     report.take(heading.place, f"{text} ({count} job{'s' if count != 1 else ''})")
     filters[key] = NamedFilter(heading.kind, heading.name, heading.place, tuple(heading.jobs))
-
-
-def read_filter_files(texts: Sequence[tuple[str, str]], report: Report) -> Filters:
-    """Read several.
-
-    :param texts: their names and texts.
-    """
-    filters: Filters = {}
-    for file, text in texts:
-        read_filter_file(text, file, filters, report)
-    return filters

@@ -7,7 +7,6 @@ not is refused, never changed into something near to it.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 from attrs import frozen
 
@@ -192,11 +191,3 @@ def _without_space(pattern: str) -> str:
 
 def _has_dollar(pattern: str) -> bool:
     return "$" in _tokens(pattern)
-
-
-def jobs_of(texts: Sequence[str]) -> list[Job]:
-    """Parse several.
-
-    :raises NotTaken: for the first that cannot be.
-    """
-    return [Job.parse(text) for text in texts]

@@ -52,6 +52,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     explain.add_argument("--header", action="append", default=[], help='"Name: value"; repeats')
     explain.add_argument("url")
     explain.set_defaults(run=_explain)
+    privoxy = commands.add_parser(
+        "privoxy", help="say what of Privoxy's action and filter files is taken over"
+    )
+    privoxy.add_argument("file", type=Path, nargs="+", help="ends with .action or .filter")
+    privoxy.set_defaults(run=lambda chosen: _privoxy(chosen.file))
     chosen = parser.parse_args(arguments)
     status: int = chosen.run(chosen)
     return status
@@ -163,6 +168,26 @@ def _without_controls(text: str, what: str) -> str:
     if any(unicodedata.category(each) in ("Cc", "Cs") for each in text):
         raise ValueError(f"{what} holds control characters")
     return unicodedata.normalize("NFC", text)
+
+
+def _privoxy(files: Sequence[Path]) -> int:
+    from .filters.content.privoxy.reading import read_files, text_of
+    from .filters.content.privoxy.report import Report
+
+    texts: dict[str, list[tuple[str, str]]] = {".action": [], ".filter": []}
+    for file in files:
+        if file.suffix not in texts:
+            print(f"{file}: its name ends with neither .action nor .filter", file=sys.stderr)
+            return 1
+        try:
+            texts[file.suffix].append((str(file), text_of(file)))
+        except (OSError, ValueError) as error:
+            print(f"{file}: cannot be read: {error}", file=sys.stderr)
+            return 1
+    report = Report()
+    read_files(texts[".filter"], texts[".action"], report)
+    print(*report.lines(), sep="\n")
+    return 0
 
 
 if __name__ == "__main__":

@@ -103,8 +103,13 @@ class IBodyFilter(Interface):
     def feed(chunk: bytes) -> bytes:
         """Take what arrived, give what can go on by now (``b""`` for nothing yet)."""
 
-    def finish() -> bytes:
-        """Called once when the content is complete: give what is left."""
+    def finish() -> bytes | Awaitable[bytes]:
+        """Called once when the content is complete: give what is left.
+
+        A transform on a response's content may return an awaitable, when what is left takes
+        longer to make than others can be made to wait: work for a thread. One on a request's may
+        not.
+        """
 
 
 class IRequestBodyFilter(Interface):

@@ -582,6 +582,7 @@ class Relay:
         connection = self._connection
         if self._request_transforms:
             data = self._request_transforms.finish()
+            assert isinstance(data, bytes)  # IBodyFilter: only a response's may have to wait
             if data:
                 self._send_transformed(connection, data)
         self._tell_taps("ended")
@@ -774,8 +775,19 @@ class Relay:
         self._connection = self._source = None
         if self._response_transforms:
             data = self._response_transforms.finish()
-            if data:
-                self._send_response_content(data)
+            if isinstance(data, bytes):
+                self._end_response(trailers, data)
+            else:
+                self._wait(data, partial(self._end_response, trailers))
+        elif self._pacing is None:
+            self._complete(trailers)
+        else:
+            self._end_response(trailers, b"")
+
+    def _end_response(self, trailers: FieldSection, data: bytes) -> None:
+        """Send what the transforms gave last, and end."""
+        if data:
+            self._send_response_content(data)
         if self._pacing is None:
             self._complete(trailers)
         else:

@@ -6,9 +6,6 @@ transform, 8.8.3.3 for the entity tag, 12.5.5 for Vary.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from functools import lru_cache
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
@@ -26,6 +23,7 @@ from ..interfaces import (
 from ..message.codings import Encoder, EncoderMaker, encoder_maker, is_available, preferred_coding
 from ..message.entity_tags import encoded_tag, restored_tags, tag_that_was_sent
 from ..message.framing import Length
+from ..message.media_types import MediaTypes, checked_media_type
 from ..message.response import Response
 from ..options import BuildContext, Options, Size
 
@@ -67,15 +65,6 @@ def _checked_algorithms(names: list[str]) -> list[str]:
     return names
 
 
-def _checked_type(value: str) -> str:
-    if not re.match(r"(\*|[a-z0-9!#$&^_.+-]+)/[a-z0-9!#$&^_.+*-]+\Z", value, re.IGNORECASE):
-        raise ValueError(
-            f'expected a media type such as "text/html", "text/*" or "application/*+json", '
-            f"got {value!r}"
-        )
-    return value.lower()
-
-
 class CompressOptions(Options):
     """What is compressed, and how."""
 
@@ -91,7 +80,7 @@ class CompressOptions(Options):
         description="Tried in this order among those that a client likes equally; if none are "
         "given, those of zstd, br and gzip whose library is installed.",
     )
-    types: list[Annotated[str, AfterValidator(_checked_type)]] = Field(
+    types: list[Annotated[str, AfterValidator(checked_media_type)]] = Field(
         default=_TYPES, description='Media types; "*" stands for any text.'
     )
     min_size: Size = Field(default=1024, description="Content known to be smaller is left alone.")
@@ -154,7 +143,7 @@ class Compress:
         self._codings = tuple(dict.fromkeys(map(_coding, names)))
         self._makers = {each: encoder_maker(each, levels[each]) for each in self._codings}
         self._min_size = options.min_size
-        self._is_worth_it = _TypeMatch(options.types)
+        self._is_worth_it = MediaTypes(options.types)
 
     def request(self, exchange: Exchange) -> None:
         """See ``IRequestFilter``: ask the origin by the tags that it gave."""
@@ -264,24 +253,6 @@ def _mark(response: Response, coding: str) -> None:
             headers.remove(b"ETag")
         else:
             headers.set(b"ETag", encoded)
-
-
-class _TypeMatch:
-    """Says whether a Content-Type is one of some."""
-
-    def __init__(self, patterns: Sequence[str]) -> None:
-        expressions = [re.escape(pattern).replace(r"\*", "[^/]*") for pattern in patterns]
-        self._expression = re.compile("|".join(expressions) or r"(?!)")
-        self._remembered = lru_cache(maxsize=256)(self._matches)
-
-    def __call__(self, content_type: bytes) -> bool:
-        if len(content_type) > 128:
-            return self._matches(content_type)
-        return self._remembered(content_type)
-
-    def _matches(self, content_type: bytes) -> bool:
-        media_type = content_type.partition(b";")[0].strip().lower().decode("latin-1")
-        return self._expression.fullmatch(media_type) is not None
 
 
 @implementer(IPlugin, IFilterFactory)

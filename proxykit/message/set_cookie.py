@@ -1,7 +1,8 @@
-"""Set-Cookie fields (RFC 6265 section 4.1) whose Domain and Path are mapped."""
+"""Set-Cookie fields (RFC 6265 section 4.1) as they are changed on the way."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 Mapping = Callable[[str], str]
@@ -34,3 +35,11 @@ def map_cookie(value: str, domain: Mapping, path: Mapping) -> str:
         elif new:
             kept.append(f"{name}={new}")
     return ";".join(kept)
+
+
+_LIFETIME = re.compile(rb";[ \t]*(?:expires|max-age)[ \t]*=[^;]*", re.IGNORECASE)
+
+
+def session_cookie(value: bytes) -> bytes:
+    """Give a cookie that ends with the browser's session (RFC 6265 section 5.3 step 3)."""
+    return _LIFETIME.sub(b"", value).strip(b" \t")

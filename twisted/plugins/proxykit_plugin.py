@@ -18,6 +18,7 @@ from proxykit.filters.auth import AuthFactory
 from proxykit.filters.bandwidth import BandwidthFactory
 from proxykit.filters.blocklist import BlocklistFactory
 from proxykit.filters.compress import CompressFactory
+from proxykit.filters.content import ContentFactory
 from proxykit.filters.cors import CorsFactory
 from proxykit.filters.forward_auth import ForwardAuthFactory
 from proxykit.filters.headers import HeadersFactory
@@ -40,6 +41,7 @@ auth = AuthFactory()
 blocklist = BlocklistFactory()
 bandwidth = BandwidthFactory()
 compress = CompressFactory()
+content = ContentFactory()
 cors = CorsFactory()
 forward_auth = ForwardAuthFactory()
 headers = HeadersFactory()

@@ -21,7 +21,8 @@ from attrs import evolve, field, frozen
 from ..engine.client import Client
 from ..engine.exchange import Exchange
 from ..engine.pipeline import EMPTY_CHAIN
-from ..engine.relay import Relay, Stage
+from ..engine.relay import Relay
+from ..engine.stage import Stage
 from ..errors import ProxykitError
 from ..message.fields import FieldSection
 from ..message.framing import Length, NoContent

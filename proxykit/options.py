@@ -131,7 +131,10 @@ PortNumber = Annotated[int, Field(ge=1, le=65535, strict=True)]
 class Options(BaseModel):
     """The base of every model: unknown keys are errors, values are not changed afterwards."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    # Built when they are first used: most of what could be configured is not.
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, arbitrary_types_allowed=True, defer_build=True
+    )
 
 
 def _no_pool(name: str) -> Any:

@@ -7,7 +7,6 @@ client's own.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Annotated, Literal
 from urllib.parse import SplitResult, urlsplit
@@ -23,6 +22,7 @@ from ..interfaces import IDisclosing, IFilterFactory, IRequestFilter, IResponseF
 from ..lists.names import site
 from ..message.fields import Headers, checked_field
 from ..message.response import Response
+from ..message.set_cookie import session_cookie
 from ..options import BuildContext, Options
 
 # Fields by which programs on the client's side tell an address or a person.
@@ -60,8 +60,6 @@ _ASKING_FOR_HINTS = (b"Accept-CH", b"Critical-CH")
 
 # What most people's browsers say is the least to be told apart by.
 _COMMON_USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
-
-_PERSISTENT = re.compile(rb";\s*(?:expires|max-age)\s*=[^;]*", re.IGNORECASE)
 
 RefererPolicy = Literal["keep", "origin", "same-site", "remove"]
 CookiePolicy = Literal["allow", "session-only", "block-third-party", "block"]
@@ -186,7 +184,7 @@ class AnonymousExchanges(AnonymousRequests):
             cookies = headers.get_all(b"Set-Cookie")
             headers.remove(b"Set-Cookie")
             for cookie in cookies:
-                headers.add(b"Set-Cookie", _PERSISTENT.sub(b"", cookie).strip(b" \t"))
+                headers.add(b"Set-Cookie", session_cookie(cookie))
 
 
 # --- changes of requests ------------------------------------------------------------------------

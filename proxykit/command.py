@@ -14,8 +14,10 @@ from .config.load import ConfigurationErrors, load
 from .config.registry import balancer_factories, filter_factories
 from .config.schema import configuration_schema
 from .errors import ConfigurationError
+from .observe.report import command as report_command
 from .service.build import compile_plan
 from .service.compilation import Environment
+from .service.log import make_access_log
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     schema.set_defaults(run=lambda chosen: _schema())
     plugins = commands.add_parser("plugins", help="list what a configuration can name")
     plugins.set_defaults(run=lambda chosen: _plugins())
+    report_command.add_arguments(commands.add_parser("report", help="sum up JSON access logs"))
     chosen = parser.parse_args(arguments)
     status: int = chosen.run(chosen)
     return status
@@ -44,7 +47,9 @@ def _check(file: Path) -> int:
 
     try:
         configuration = load(file)
-        plan = compile_plan(configuration, Environment.of(reactor), ())
+        environment = Environment.of(reactor)
+        make_access_log(configuration, environment)
+        plan = compile_plan(configuration, environment, ())
     except (ConfigurationErrors, ConfigurationError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -23,6 +23,7 @@ from ..net.tls import ServerTls
 from ..observe.access_log import AccessLog
 from .build import compile_plan
 from .compilation import Environment, ListenerPlan, Plan
+from .log import make_access_log
 
 _log = Logger()
 
@@ -52,7 +53,7 @@ class ProxyService(Service):
         self._reactor = reactor
         self._reread = reread
         self._environment = Environment.of(reactor)
-        self._access_log = self._make_log(configuration)
+        self._access_log = make_access_log(configuration, self._environment)
         self._plan = self._compile(configuration, self._access_log)
         self._open: dict[str, _Open] = {}
         self._cannot_serve = False
@@ -126,8 +127,10 @@ class ProxyService(Service):
         try:
             configuration = self._reread()
             access_log = self._access_log
-            if configuration.log != self._configuration.log:
-                access_log = self._make_log(configuration)
+            log = configuration.log
+            # A secret that was replaced stands in the same place.
+            if log != self._configuration.log or log.secret_file is not None:
+                access_log = make_access_log(configuration, self._environment)
             plan = self._compile(configuration, access_log)
         except (ConfigurationErrors, ConfigurationError) as error:
             _log.error("the configuration is not reloaded: {error}", error=str(error))
@@ -171,12 +174,6 @@ class ProxyService(Service):
         _log.info("the access log was reopened")
 
     # --- parts --------------------------------------------------------------------------------
-
-    def _make_log(self, configuration: Configuration) -> AccessLog:
-        path = configuration.log.access
-        if path != "-":
-            path = str(configuration.directory / path)
-        return AccessLog(path, configuration.log.format, self._reactor)
 
     def _compile(self, configuration: Configuration, access_log: AccessLog) -> Plan:
         return compile_plan(configuration, self._environment, (access_log.finished,))

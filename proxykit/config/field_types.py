@@ -70,5 +70,11 @@ HostPatterns = Annotated[
 Methods = Annotated[
     list[Annotated[str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")]], BeforeValidator(as_list)
 ]
+HostNameOrNone = Annotated[
+    str,
+    Field(pattern=r"^(?:[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)?$", max_length=253),
+    AfterValidator(str.lower),
+]
+"""A name without a port, or ``""`` for none."""
 Networks = Annotated[list[Network], BeforeValidator(as_list)]
 Count = Annotated[int, Field(ge=1, strict=True)]

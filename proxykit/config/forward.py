@@ -5,8 +5,9 @@ from __future__ import annotations
 from pydantic import Field
 
 from ..options import Duration, Options, PortNumber, Size
-from .field_types import Count, Endpoints, Networks
+from .field_types import Count, Endpoints, HostNameOrNone, Networks
 from .filter_entry import FilterEntry
+from .pac import PacSwitch
 
 
 class ForwardListener(Options):
@@ -23,5 +24,12 @@ class ForwardListener(Options):
     max_connections: Count = Field(default=100, description="To one origin.")
     response_buffer: Size = Field(
         default=64 * 1024, description="Held of a response for a client slower than the server."
+    )
+    pac: PacSwitch = Field(
+        default=None, description="Serve a PAC file at /proxy.pac and /wpad.dat."
+    )
+    info_host: HostNameOrNone = Field(
+        default="proxykit.internal",
+        description='The page about the client has this name; "" for none.',
     )
     filters: list[FilterEntry] = Field(default=[], description="In the order in which they run.")

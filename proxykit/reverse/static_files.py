@@ -25,7 +25,7 @@ from attrs import frozen
 
 from ..engine.answers import error_answer
 from ..engine.exchange import Exchange
-from ..errors import Denied, NoRoute, ProxykitError
+from ..errors import Denied, MethodNotAllowed, NoRoute
 from ..message.path import normalised_path
 from ..message.preconditions import FieldOf, Outcome, Validators, judge, range_is_wanted
 from ..message.ranges import ByteRange, NotSatisfiable, byte_range
@@ -41,13 +41,6 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _PACKED = {"gzip": "application/gzip", "bzip2": "application/x-bzip2", "xz": "application/x-xz"}
 
 _NO_SUCH_FILE = frozenset({errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO, errno.ENODEV})
-
-
-class MethodNotAllowed(ProxykitError):
-    """A file is asked for by a method that files do not have (RFC 9110 section 15.5.6)."""
-
-    status = 405
-    error_type = "http_request_error"
 
 
 @frozen(slots=True)

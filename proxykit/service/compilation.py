@@ -70,10 +70,12 @@ class Plan:
     """A configuration, compiled.
 
     :ivar listeners: by their endpoints.
+    :ivar filters: every filter with its kind's name.
     :ivar retire: called when another plan has taken this one's place.
     """
 
     listeners: dict[str, ListenerPlan] = field(factory=dict)
+    filters: list[tuple[str, Any]] = field(factory=list)
     retiring: list[Callable[[], None]] = field(factory=list)
 
     def retire(self) -> None:
@@ -128,7 +130,9 @@ class Compilation:
 
         :param entries: ``config.filter_entry.FilterEntry`` that were resolved.
         """
+        entries = list(entries)
         filters = [entry.factory.build(entry.options, self.context) for entry in entries]
+        self.plan.filters.extend(zip((entry.use for entry in entries), filters, strict=True))
         return Chain.of(filters) if filters else EMPTY_CHAIN
 
     def pipeline(

@@ -8,6 +8,7 @@ from ..forward.router import ForwardRouter
 from ..upstream.connector import TcpConnector
 from ..upstream.server import PoolLimits, Server
 from .compilation import Compilation
+from .reception import compile_reception
 
 
 def compile_forward(compilation: Compilation, name: str, model: ForwardListener) -> None:
@@ -44,7 +45,9 @@ def compile_forward(compilation: Compilation, name: str, model: ForwardListener)
         allow_private=model.allow_private,
     )
     compilation.plan.retiring.append(router.retire)
+    choose = router.choose
+    chain = compile_reception(compilation, name, model, chain, choose)
     pipeline = compilation.pipeline(
-        name, Direction.FORWARD, model.trust_proxy, router.choose, chain, model.response_buffer
+        name, Direction.FORWARD, model.trust_proxy, choose, chain, model.response_buffer
     )
     compilation.listen(model.listen, pipeline)

@@ -25,6 +25,7 @@ class ForwardListener(Options):
     response_buffer: Size = Field(
         default=64 * 1024, description="Held of a response for a client slower than the server."
     )
+    ftp: bool = Field(default=False, description="Fetch ftp:// targets, too.")
     pac: PacSwitch = Field(
         default=None, description="Serve a PAC file at /proxy.pac and /wpad.dat."
     )

@@ -120,7 +120,11 @@ class Exchange:
     @property
     def port(self) -> int:
         """The port that the request is for."""
-        return self.authority.port or DEFAULT_PORTS[self.scheme]
+        port = self.authority.port
+        if port is None:
+            scheme = self.request.target.scheme or self.scheme
+            port = DEFAULT_PORTS.get(scheme, DEFAULT_PORTS[self.scheme])
+        return port
 
     async def resolve_destination(self) -> Addresses:
         """Resolve the request's host.

@@ -208,6 +208,8 @@ class Relay:
         def go_on(result: Any) -> None:
             if self.stage is not Stage.ENDED:
                 then(result)
+            elif isinstance(result, Response) and result.source is not None:
+                result.source.stop()  # an answer that came too late
 
         def fail(failure: Failure) -> None:
             if self.stage is not Stage.ENDED:

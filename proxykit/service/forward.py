@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from ..config.forward import ForwardListener
+from ..engine.exchange import Exchange
 from ..engine.forwarding import Direction
 from ..forward.router import ForwardRouter
 from ..upstream.connector import TcpConnector
@@ -45,7 +49,11 @@ def compile_forward(compilation: Compilation, name: str, model: ForwardListener)
         allow_private=model.allow_private,
     )
     compilation.plan.retiring.append(router.retire)
-    choose = router.choose
+    choose: Callable[[Exchange], Any] = router.choose
+    if model.ftp:
+        from .ftp import compile_ftp  # it asks for the reactor
+
+        choose = compile_ftp(compilation, model, choose, chain)
     chain = compile_reception(compilation, name, model, chain, choose)
     pipeline = compilation.pipeline(
         name, Direction.FORWARD, model.trust_proxy, choose, chain, model.response_buffer

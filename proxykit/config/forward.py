@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from ..options import Duration, Options, PortNumber, Size
-from .field_types import Count, Endpoints, HostNameOrNone, Networks
+from .field_types import Count, Endpoints, HostNameOrNone, Networks, TcpEndpoint
 from .filter_entry import FilterEntry
 from .pac import PacSwitch
+
+
+class Interception(Options):
+    """Where the network leads connections that were meant for others; Linux alone."""
+
+    listen: TcpEndpoint = Field(description="Where it leads them.")
+    mode: Literal["redirect", "tproxy"] = Field(
+        default="redirect", description="By which target of netfilter."
+    )
+    host_check: Literal["note", "strict", "off"] = Field(
+        default="note",
+        description="A name that does not resolve to the address the client connected to is noted "
+        "in the log, refused, or not looked up.",
+    )
 
 
 class ForwardListener(Options):
@@ -24,6 +40,9 @@ class ForwardListener(Options):
     max_connections: Count = Field(default=100, description="To one origin.")
     response_buffer: Size = Field(
         default=64 * 1024, description="Held of a response for a client slower than the server."
+    )
+    intercept: list[Interception] = Field(
+        default=[], description="Where the network leads clients that know of no proxy."
     )
     ftp: bool = Field(default=False, description="Fetch ftp:// targets, too.")
     pac: PacSwitch = Field(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ..message.request import Request
 from ..message.response import Response
 from ..message.target import DEFAULT_PORTS, Authority
+from ..net.original_destination import Destination
 from ..upstream.resolution import Addresses
 from .record import ExchangeRecord
 
@@ -32,6 +33,7 @@ class Exchange:
     :ivar user: who authenticated; ``""`` if nobody did.
     :ivar pipeline: the policy that it began under and stays under.
     :ivar route: the route that took it, once one has.
+    :ivar destination: the address and port that an intercepted client meant to connect to.
     :ivar addresses: the destination's addresses once they were resolved; only these are used.
     :ivar upstream: the name of the server it was sent to, or ``""``.
     :ivar started: on the clock of ``time.monotonic``, in seconds.
@@ -42,6 +44,7 @@ class Exchange:
         "_id",
         "addresses",
         "client_address",
+        "destination",
         "detail",
         "error_type",
         "peer_address",
@@ -79,6 +82,7 @@ class Exchange:
         self.started = started
         self.response: Response | None = None
         self.route: Route | None = None
+        self.destination: Destination | None = None
         self.addresses: Addresses | None = None
         self.user = ""
         self.upstream = ""
@@ -110,6 +114,9 @@ class Exchange:
         """The host and port that the request is for."""
         if self._authority is None:
             self._authority = self.request.authority
+            if self.destination is not None and not self._authority.host:
+                # HTTP/1.0 without Host: an intercepted client said it by connecting.
+                self._authority = Authority(*self.destination)
         return self._authority
 
     @property
@@ -120,6 +127,8 @@ class Exchange:
     @property
     def port(self) -> int:
         """The port that the request is for."""
+        if self.destination is not None:
+            return self.destination[1]
         port = self.authority.port
         if port is None:
             scheme = self.request.target.scheme or self.scheme

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
@@ -35,11 +36,13 @@ class Listener(Factory):
         head_limits: HeadLimits,
         connections: int = 10_000,
         connections_per_client: int = 256,
+        protocol: Callable[[Any, str], Any] = ServerProtocol,
     ) -> None:
         """Make a listener without connections.
 
         :param connections: how many there may be at a time.
         :param connections_per_client: and from one address.
+        :param protocol: makes a connection's protocol of the listener and the client's address.
         """
         self.pipeline = pipeline
         self.sweeper = sweeper
@@ -47,6 +50,7 @@ class Listener(Factory):
         self.draining = False
         self._most = connections
         self._most_per_client = connections_per_client
+        self._protocol = protocol
         self._open: set[ServerProtocol] = set()
         self._clients: Counter[str] = Counter()
         self._refused = 0
@@ -65,14 +69,15 @@ class Listener(Factory):
         """Make a connection's protocol, or none when that would be one too many."""
         address = getattr(addr, "host", "")  # a UNIX socket's address has none
         if len(self._open) >= self._most:
-            self._refuse("the limit on connections is reached")
+            self.refuse("the limit on connections is reached")
             return None
         if address and self._clients[address] >= self._most_per_client:
-            self._refuse(f"{address} has too many connections")
+            self.refuse(f"{address} has too many connections")
             return None
-        return ServerProtocol(self, address)
+        made: Protocol = self._protocol(self, address)
+        return made
 
-    def _refuse(self, why: str) -> None:
+    def refuse(self, why: str) -> None:
         """Say why a connection is refused, once a second: a flood must not flood the log too."""
         self._refused += 1
         now = monotonic()

@@ -55,6 +55,7 @@ class ListenerPlan:
 
     :ivar endpoint: a Twisted endpoint description.
     :ivar tls: the TLS context, ``None`` for none.
+    :ivar intercept: how the network leads clients there that know of no proxy, ``""`` for not.
     """
 
     endpoint: str
@@ -63,6 +64,7 @@ class ListenerPlan:
     connections: int
     connections_per_client: int
     tls: Any = None
+    intercept: str = ""
 
 
 @frozen(slots=True, eq=False)
@@ -165,8 +167,15 @@ class Compilation:
             response_buffer,
         )
 
-    def listen(self, endpoints: Iterable[str], pipeline: Pipeline, tls: Any = None) -> None:
-        """Plan to serve endpoints."""
+    def listen(
+        self,
+        endpoints: Iterable[str],
+        pipeline: Pipeline,
+        tls: Any = None,
+        *,
+        intercept: str = "",
+    ) -> None:
+        """Plan to serve endpoints; see ``ListenerPlan``."""
         for endpoint in endpoints:
             self.plan.listeners[endpoint] = ListenerPlan(
                 endpoint,
@@ -175,6 +184,7 @@ class Compilation:
                 self._limits.connections,
                 self._limits.connections_per_client,
                 tls,
+                intercept,
             )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from attrs import evolve
+
 from ..config.forward import ForwardListener
 from ..engine.exchange import Exchange
 from ..engine.forwarding import Direction
@@ -12,6 +14,7 @@ from ..forward.router import ForwardRouter
 from ..upstream.connector import TcpConnector
 from ..upstream.server import PoolLimits, Server
 from .compilation import Compilation
+from .intercept import compile_interception
 from .reception import compile_reception
 
 
@@ -54,8 +57,13 @@ def compile_forward(compilation: Compilation, name: str, model: ForwardListener)
         from .ftp import compile_ftp  # it asks for the reactor
 
         choose = compile_ftp(compilation, model, choose, chain)
-    chain = compile_reception(compilation, name, model, chain, choose)
+    filters, chain = chain, compile_reception(compilation, name, model, chain, choose)
     pipeline = compilation.pipeline(
         name, Direction.FORWARD, model.trust_proxy, choose, chain, model.response_buffer
     )
     compilation.listen(model.listen, pipeline)
+    if model.intercept:
+        # The reception is not for clients that know of no proxy: its paths are their servers' too.
+        compile_interception(
+            compilation, name, model, evolve(pipeline, chain=filters), make_server, make_connector
+        )

@@ -10,7 +10,6 @@ import sdnotify
 from attrs import define
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
@@ -23,6 +22,7 @@ from ..net.tls import ServerTls
 from ..observe.access_log import AccessLog
 from .build import compile_plan
 from .compilation import Environment, ListenerPlan, Plan
+from .listening import endpoint_of, protocol_of, serves_like
 from .log import make_access_log
 
 _log = Logger()
@@ -148,7 +148,7 @@ class ProxyService(Service):
             self._access_log = access_log
         for endpoint, each in list(self._open.items()):
             new = plan.listeners.get(endpoint)
-            if new is None or (new.tls is None) != (each.tls is None):
+            if new is None or not serves_like(new, each.plan):
                 del self._open[endpoint]
                 self._stop_listening(each)
             else:
@@ -185,12 +185,11 @@ class ProxyService(Service):
             plan.head_limits,
             plan.connections,
             plan.connections_per_client,
+            protocol_of(plan),
         )
         tls = None if plan.tls is None else ServerTls(plan.tls)
         factory = listener if tls is None else TLSMemoryBIOFactory(tls, False, listener)
-        listening = maybeDeferred(
-            lambda: serverFromString(self._reactor, plan.endpoint).listen(factory)
-        )
+        listening = maybeDeferred(lambda: endpoint_of(plan, self._reactor).listen(factory))
 
         def opened(port: IListeningPort) -> None:
             self._open[plan.endpoint] = _Open(plan, listener, port, tls)

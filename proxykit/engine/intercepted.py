@@ -47,6 +47,7 @@ class InterceptedProtocol(ServerProtocol):
         self,
         listener: Listener,
         peer_address: str,
+        *,
         find_destination: Callable[[Any], Destination | None],
         own_port: int,
     ) -> None:

@@ -25,7 +25,7 @@ from attrs import frozen
 from ..engine.answers import error_answer
 from ..engine.exchange import Exchange
 from ..errors import Denied, MethodNotAllowed, NoRoute
-from ..message.media_types import media_type
+from ..message.file_types import file_type
 from ..message.path import normalised_path
 from ..message.preconditions import FieldOf, Outcome, Validators, judge, range_is_wanted
 from ..message.ranges import ByteRange, NotSatisfiable, byte_range
@@ -154,7 +154,7 @@ class StaticFiles:
                 part = byte_range(field_of(b"range"), size)
             except NotSatisfiable:
                 return Response(416, [*headers, (b"Content-Range", b"bytes */%d" % size)])
-        headers.append((b"Content-Type", media_type(os.fsdecode(name), self._options.charset)))
+        headers.append((b"Content-Type", file_type(os.fsdecode(name), self._options.charset)))
         if part is not None:
             headers.append((b"Content-Range", part.content_range(size)))
         wanted = part or ByteRange(0, size)

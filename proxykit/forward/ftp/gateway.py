@@ -16,7 +16,7 @@ from ...engine.answers import error_answer, refusal
 from ...engine.exchange import Exchange
 from ...engine.pipeline import Chain, Route
 from ...errors import MethodNotAllowed, ProxykitError, Unavailable
-from ...message.media_types import media_type
+from ...message.file_types import file_type
 from ...message.preconditions import Outcome, Validators, judge
 from ...message.ranges import ByteRange, NotSatisfiable, byte_range
 from ...message.response import Response
@@ -229,7 +229,7 @@ class FtpGateway:
 
 
 def _headers(place: Place, status: FileStatus) -> list[tuple[bytes, bytes]]:
-    headers = [(b"Content-Type", media_type(place.name))]
+    headers = [(b"Content-Type", file_type(place.name))]
     if status.modified is not None:
         modified = formatdate(status.modified, usegmt=True)
         headers.append((b"Last-Modified", modified.encode("ascii")))

@@ -8,7 +8,7 @@ import mimetypes
 _PACKED = {"gzip": "application/gzip", "bzip2": "application/x-bzip2", "xz": "application/x-xz"}
 
 
-def media_type(name: str, charset: str = "") -> bytes:
+def file_type(name: str, charset: str = "") -> bytes:
     """Give Content-Type by a file's name.
 
     :param charset: of texts, ``""`` to say none.

@@ -647,7 +647,7 @@ class Relay:
         exchange.received_bytes += received
         exchange.sent_bytes += sent
         if reason != "closed":
-            exchange.detail = f"tunnel ended: {reason}"
+            exchange.detail = exchange.detail or f"tunnel ended: {reason}"
         self._finish()
 
 

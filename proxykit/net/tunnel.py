@@ -35,7 +35,7 @@ class Tunnel:
         :param client: the client's transport.
         :param upstream: the other side's transport.
         :param idle_seconds: how long neither side may send anything.
-        :param ended: called once, when both transports are on their way to be closed.
+        :param ended: called once, right before both transports are closed.
         """
         self._client = client
         self._upstream = upstream
@@ -110,9 +110,10 @@ class Tunnel:
         self.reason = reason
         self.deadline = NEVER
         self._sweeper.discard(self)
+        # Before they are closed: one whose writing side is closed already is lost at once.
+        ended(self)
         for transport in (self._client, self._upstream):
             transport.unregisterProducer()
             transport.loseConnection()
             # A transport that was held back must read again, or it will not see its peer's end.
             transport.resumeProducing()
-        ended(self)

@@ -18,9 +18,11 @@ from .config.registry import balancer_factories, filter_factories, store_factori
 from .config.schema import configuration_schema
 from .errors import ConfigurationError, ProxykitError
 from .interfaces import IChecked
+from .observe.report import command as report_command
 from .service.build import compile_plan
 from .service.compilation import Environment
 from .service.explain import Question, chosen_pipeline, explain
+from .service.log import make_access_log
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     privoxy.add_argument("file", type=Path, nargs="+", help="ends with .action or .filter")
     privoxy.set_defaults(run=lambda chosen: _privoxy(chosen.file))
+    report_command.add_arguments(commands.add_parser("report", help="sum up JSON access logs"))
     chosen = parser.parse_args(arguments)
     status: int = chosen.run(chosen)
     return status
@@ -67,7 +70,9 @@ def _check(file: Path) -> int:
 
     try:
         configuration = load(file)
-        plan = compile_plan(configuration, Environment.of(reactor), ())
+        environment = Environment.of(reactor)
+        make_access_log(configuration, environment)
+        plan = compile_plan(configuration, environment, ())
         for _, each in plan.filters:
             if IChecked.providedBy(each):
                 print(*each.check(), sep="\n")

@@ -74,6 +74,13 @@ class BodyTooLarge(BadRequest):
     status = 413
 
 
+class MethodNotAllowed(ProxykitError):
+    """What is asked for does not have this method (RFC 9110 section 15.5.6)."""
+
+    status = 405
+    error_type = "http_request_error"
+
+
 class ClientTooSlow(BadRequest):
     """The client did not send its request in time (RFC 9110 section 15.5.9)."""
 

@@ -23,6 +23,13 @@ def _endpoint(value: str) -> str:
     return endpoint_description(value)
 
 
+def _tcp_endpoint(value: str) -> str:
+    description = endpoint_description(value)
+    if not description.startswith("tcp:"):
+        raise ValueError(f'expected an address and a port such as "0.0.0.0:3129", got {value!r}')
+    return description
+
+
 def _server_url(value: str) -> str:
     if value.startswith("unix:/"):
         return value
@@ -61,6 +68,7 @@ def _host_match(value: str) -> str:
 
 
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
+TcpEndpoint = Annotated[str, AfterValidator(_tcp_endpoint)]
 Endpoints = Annotated[list[Endpoint], BeforeValidator(as_list)]
 ServerUrl = Annotated[str, AfterValidator(_server_url)]
 PathPattern = Annotated[str, AfterValidator(checked_path_match)]
@@ -70,5 +78,11 @@ HostPatterns = Annotated[
 Methods = Annotated[
     list[Annotated[str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")]], BeforeValidator(as_list)
 ]
+HostNameOrNone = Annotated[
+    str,
+    Field(pattern=r"^(?:[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)?$", max_length=253),
+    AfterValidator(str.lower),
+]
+"""A name without a port, or ``""`` for none."""
 Networks = Annotated[list[Network], BeforeValidator(as_list)]
 Count = Annotated[int, Field(ge=1, strict=True)]

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, model_validator
 
 from ..options import Duration, Options, PortNumber, Size
 from .cache import CacheReference
-from .field_types import Count, Endpoints, Networks
+from .field_types import Count, Endpoints, HostNameOrNone, Networks, TcpEndpoint
 from .filter_entry import FilterEntry
+from .pac import PacSwitch
 from .parent import OutgoingEntry, Parents
+
+
+class Interception(Options):
+    """Where the network leads connections that were meant for others; Linux alone."""
+
+    listen: TcpEndpoint = Field(description="Where it leads them.")
+    mode: Literal["redirect", "tproxy"] = Field(
+        default="redirect", description="By which target of netfilter."
+    )
+    host_check: Literal["note", "strict", "off"] = Field(
+        default="note",
+        description="A name that does not resolve to the address the client connected to is noted "
+        "in the log, refused, or not looked up.",
+    )
 
 
 class ForwardListener(Options):
@@ -49,14 +66,29 @@ class ForwardListener(Options):
         default=64 * 1024, description="Held of a response for a client slower than the server."
     )
     cache: CacheReference | None = Field(default=None, description="What may answer instead.")
+    intercept: list[Interception] = Field(
+        default=[], description="Where the network leads clients that know of no proxy."
+    )
+    ftp: bool = Field(default=False, description="Fetch ftp:// targets, too.")
+    pac: PacSwitch = Field(
+        default=None, description="Serve a PAC file at /proxy.pac and /wpad.dat."
+    )
+    info_host: HostNameOrNone = Field(
+        default="proxykit.internal",
+        description='The page about the client has this name; "" for none.',
+    )
     filters: list[FilterEntry] = Field(default=[], description="In the order in which they run.")
 
     @model_validator(mode="after")
     def _fits_together(self) -> ForwardListener:
-        if not self.listen and not self.socks:
-            raise ValueError("it listens nowhere: give listen or socks")
+        if not (self.listen or self.socks or self.intercept):
+            raise ValueError("it listens nowhere: give listen, socks or intercept")
         if self.direct is not None and not self.parents:
             raise ValueError("direct says what goes without a parent, and there are no parents")
+        if self.direct is False and (self.ftp or self.intercept):
+            raise ValueError(
+                "ftp and intercept go straight to servers, which direct = false forbids"
+            )
         if self.proxy_protocol and not self.trust_proxy:
             raise ValueError("proxy_protocol needs trust_proxy: whose headers are believed?")
         return self

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, PrivateAttr, field_validator
 
@@ -36,6 +36,20 @@ class Log(Options):
     format: str = Field(
         default="combined",
         description="common, combined, json, or a format string with {fields}.",
+    )
+    addresses: Literal["full", "hash", "omit"] = Field(
+        default="full", description="Clients' addresses: as they are, as pseudonyms, or not at all."
+    )
+    queries: Literal["full", "hash", "omit"] = Field(
+        default="full", description="The same of queries, those of Referer too."
+    )
+    secret_file: str | None = Field(
+        default=None,
+        description="What pseudonyms are made with, 16 bytes at least; else it is forgotten with "
+        "the process.",
+    )
+    pseudonyms: Literal["lasting", "daily"] = Field(
+        default="lasting", description="Whether a client has another one each day (UTC)."
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..message.request import Request
 from ..message.response import Response
 from ..message.target import DEFAULT_PORTS, Authority
+from ..net.original_destination import Destination
 from ..upstream.resolution import Addresses
 from .record import ExchangeRecord
 
@@ -36,6 +37,7 @@ class Exchange:
     :ivar pipeline: the policy that it began under and stays under.
     :ivar protocol: what the client speaks where that is not HTTP/1, ``"SOCKS5"`` for instance.
     :ivar route: the route that took it, once one has.
+    :ivar destination: the address and port that an intercepted client meant to connect to.
     :ivar addresses: the destination's addresses once they were resolved; only these are used.
     :ivar upstream: the name of the server it was sent to, or ``""``.
     :ivar attempts: how often it was given to a server, hedges among them.
@@ -51,6 +53,7 @@ class Exchange:
         "attempts",
         "cache",
         "client_address",
+        "destination",
         "detail",
         "error_type",
         "groups",
@@ -91,6 +94,7 @@ class Exchange:
         self.started = started
         self.response: Response | None = None
         self.route: Route | None = None
+        self.destination: Destination | None = None
         self.addresses: Addresses | None = None
         self.user = ""
         self.groups = _NO_GROUPS
@@ -127,6 +131,9 @@ class Exchange:
         """The host and port that the request is for."""
         if self._authority is None:
             self._authority = self.request.authority
+            if self.destination is not None and not self._authority.host:
+                # HTTP/1.0 without Host: an intercepted client said it by connecting.
+                self._authority = Authority(*self.destination)
         return self._authority
 
     @property
@@ -137,7 +144,13 @@ class Exchange:
     @property
     def port(self) -> int:
         """The port that the request is for."""
-        return self.authority.port or DEFAULT_PORTS[self.scheme]
+        if self.destination is not None:
+            return self.destination[1]
+        port = self.authority.port
+        if port is None:
+            scheme = self.request.target.scheme or self.scheme
+            port = DEFAULT_PORTS.get(scheme, DEFAULT_PORTS[self.scheme])
+        return port
 
     async def resolve_destination(self) -> Addresses:
         """Resolve the request's host.

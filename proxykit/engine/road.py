@@ -158,6 +158,8 @@ class Road:
         def go_on(result: Any) -> None:
             if self.stage is not Stage.ENDED:
                 then(result)
+            elif isinstance(result, Response) and result.source is not None:
+                result.source.stop()  # an answer that came too late
 
         def fail(failure: Failure) -> None:
             if self.stage is not Stage.ENDED:
@@ -438,7 +440,7 @@ class Road:
         exchange.received_bytes += received
         exchange.sent_bytes += sent
         if reason != "closed":
-            exchange.detail = f"tunnel ended: {reason}"
+            exchange.detail = exchange.detail or f"tunnel ended: {reason}"
         self._finish()
 
 

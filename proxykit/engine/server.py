@@ -26,6 +26,7 @@ from ..message.framing import CHUNKED, Framing, Length, NoContent, UntilClose
 from ..message.request import Request
 from ..message.response import Response
 from ..net.buffering import USUAL_BUFFER, limit_unsent, unsent
+from ..net.original_destination import Destination
 from ..net.proxy_protocol import ProxyHeader, header_of
 from ..net.sweeper import NEVER
 from ..net.tunnel import Tunnel
@@ -71,10 +72,12 @@ class ServerProtocol(Protocol):
     :ivar peer_address: the peer's IP address, ``""`` for a UNIX socket.
     :ivar identity: all that the rendering of a request's fields depends on besides the fields:
         the rules, the client, the scheme. Connections of one client share what was rendered.
+    :ivar destination: where an intercepted client meant to connect to.
     :ivar deadline: see ``net.sweeper``.
     """
 
     transport: Any
+    destination: Destination | None = None
 
     def __init__(
         self, listener: Listener, peer_address: str, told: ProxyHeader | None = None
@@ -213,6 +216,9 @@ class ServerProtocol(Protocol):
             if section.values.get(b"x-forwarded-proto", b"").lower() == b"https":
                 scheme = "https"
         exchange = Exchange(pipeline, request, client, peer, scheme, now)
+        if self.destination is not None:
+            exchange.destination = self.destination
+            exchange.addresses = (self.destination[0],)
         self.state = State.EXCHANGE
         self._request_complete = isinstance(request.framing, NoContent)
         self._response_complete = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 from attrs import frozen
@@ -16,32 +16,16 @@ from ..message.response import Response
 from ..message.target import Authority, Form
 from ..upstream.connector import TcpConnector
 from ..upstream.resolution import Addresses, Resolver
-from ..upstream.retries import RetryPolicy
 from ..upstream.server import Server
 from .destinations import check_unresolved, public_only
 from .health import Health
+from .origin import Origin
 from .parents import Journey, Parents
 from .rules import OutgoingAddresses
 from .table import ServerTable
 
 _MOST_ORIGINS = 4096
 # Of the origin itself, when a connection that had served before was closed.
-_ONE_RETRY = RetryPolicy(retries=1)
-
-
-@frozen(slots=True, eq=False)
-class _Origin:
-    """The upstream of a route that has one server: the origin."""
-
-    server: Server
-    policy: RetryPolicy = _ONE_RETRY
-
-    def choose(self, exchange: Exchange) -> Server:
-        """Give the origin."""
-        return self.server
-
-    def another(self, exchange: Exchange, tried: Sequence[Server]) -> None:
-        """There is no other."""
 
 
 class ForwardRouter:
@@ -166,7 +150,7 @@ class ForwardRouter:
         return Route(
             "",
             chain=self._chain,
-            upstream=_Origin(server),
+            upstream=Origin(server),
             tunnel=tunnel,
             cache=None if tunnel else self._cache,
         )

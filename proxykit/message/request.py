@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from attrs import evolve
+
 from ..errors import BadRequest
 from .fields import FieldSection, Headers
 from .framing import Framing
-from .target import Authority, Form, Target, parse_authority, parse_target
+from .target import DEFAULT_PORTS, Authority, Form, Target, parse_authority, parse_target
 
 _NO_AUTHORITY = Authority("", None)
 
@@ -39,7 +41,7 @@ class Request:
         :param target: the target, when it was parsed already.
         """
         self.method = method
-        self.raw_target = raw_target
+        self.raw_target = raw_target if target is None else target.raw
         self.version = version
         self.section = section
         self.framing = framing
@@ -89,7 +91,7 @@ class Request:
         if not value.startswith(b"/") or not value.isascii() or not _visible(value):
             raise ValueError("a target is a path of visible ASCII")
         old = self.target
-        self._target = Target(old.raw, old.form, value, old.scheme, old.authority)
+        self._target = evolve(old, origin=value)
         if old.form is Form.ORIGIN:
             self.raw_target = value
 
@@ -137,7 +139,7 @@ def check_host(
     authority = parse_authority(host)
     if target is None or target.authority is None:
         return target
-    default = {"http": 80, "https": 443}.get(target.scheme, target.authority.port)
+    default = DEFAULT_PORTS.get(target.scheme, target.authority.port)
     wanted = (target.authority.host, target.authority.port or default)
     if wanted != (authority.host, authority.port or default):
         # RFC 9112 section 3.2.2 lets a proxy ignore Host here. What is behind may not, so a

@@ -84,10 +84,11 @@ def parse_authority(value: bytes) -> Authority:
 class Target:
     """A request target, parsed.
 
-    :ivar raw: as it was received.
+    :ivar raw: as it was received, but for user information: it is not for logs.
     :ivar form: which of the four forms it has.
     :ivar scheme: of the absolute form, in lower case, or ``""``.
     :ivar authority: of the absolute and the authority form, else ``None``.
+    :ivar userinfo: of an ``ftp`` target, which alone may have it, percent-encodings and all.
     :ivar origin: what an origin server is asked for: path and query, ``*`` for the asterisk form.
     """
 
@@ -96,6 +97,7 @@ class Target:
     origin: bytes
     scheme: str = ""
     authority: Authority | None = field(default=None)
+    userinfo: bytes = field(default=b"", repr=False)
 
     @property
     def path(self) -> str:
@@ -135,4 +137,10 @@ def parse_target(method: bytes, raw: bytes) -> Target:
     else:
         origin = rest if rest.startswith(b"/") else b"/" + rest
     scheme = match["scheme"].decode("ascii").lower()
-    return Target(raw, Form.ABSOLUTE, origin, scheme, parse_authority(match["authority"]))
+    host, userinfo = match["authority"], b""
+    if scheme == "ftp":
+        # RFC 1738 section 3.2.1: who logs in may stand there. RFC 9110 section 4.2.4 forbids it
+        # for http and https, whose URLs would be taken for another host's.
+        userinfo, _, host = host.rpartition(b"@")
+        raw = raw.replace(userinfo + b"@", b"", 1) if userinfo else raw
+    return Target(raw, Form.ABSOLUTE, origin, scheme, parse_authority(host), userinfo)

@@ -12,6 +12,7 @@ from zope.interface import implementer
 from ..engine.record import ExchangeRecord
 from ..interfaces import IExchangeObserver
 from .log_formats import compile_format
+from .privacy import OPEN, Privacy
 
 _log = Logger()
 
@@ -29,15 +30,16 @@ class AccessLog:
     :ivar dropped: how many lines were lost.
     """
 
-    def __init__(self, path: str, log_format: str, clock: Any) -> None:
+    def __init__(self, path: str, log_format: str, clock: Any, privacy: Privacy = OPEN) -> None:
         """Compile the format; nothing is opened yet.
 
         :param path: a file, or ``-`` for standard output.
         :param clock: an ``IReactorTime``.
+        :param privacy: what is left out.
         :raises ConfigurationError: when the format is none.
         """
         self._path = path
-        self._format = compile_format(log_format)
+        self._format = compile_format(log_format, privacy)
         self._clock: IReactorTime = clock
         self._lines: list[str] = []
         self._pending: IDelayedCall | None = None

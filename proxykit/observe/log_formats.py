@@ -12,6 +12,7 @@ from typing import Any
 
 from ..engine.record import ExchangeRecord
 from ..errors import ConfigurationError
+from .privacy import OPEN, Privacy
 
 Format = Callable[[ExchangeRecord], str]
 
@@ -19,12 +20,20 @@ Format = Callable[[ExchangeRecord], str]
 _UNSAFE = re.compile(rb"[^ !#-\[\]-~]")
 
 
-def compile_format(text: str) -> Format:
+def compile_format(text: str, privacy: Privacy = OPEN) -> Format:
     """Compile a format.
 
     :param text: ``common``, ``combined``, ``json``, or a format string with ``{fields}``.
+    :param privacy: what is left out; a log that says everything costs nothing more for it.
     :raises ConfigurationError: for a field that there is not.
     """
+    line = _compiled(text)
+    if privacy.is_open:
+        return line
+    return lambda record: line(privacy.apply(record))
+
+
+def _compiled(text: str) -> Format:
     if text == "common":
         return common
     if text == "combined":

@@ -10,7 +10,6 @@ a link: what is opened is what was judged, whatever happens on the disk in betwe
 from __future__ import annotations
 
 import errno
-import mimetypes
 import os
 import stat
 from collections.abc import Sequence
@@ -25,7 +24,8 @@ from attrs import frozen
 
 from ..engine.answers import error_answer
 from ..engine.exchange import Exchange
-from ..errors import Denied, NoRoute, ProxykitError
+from ..errors import Denied, MethodNotAllowed, NoRoute
+from ..message.file_types import file_type
 from ..message.path import normalised_path
 from ..message.preconditions import FieldOf, Outcome, Validators, judge, range_is_wanted
 from ..message.ranges import ByteRange, NotSatisfiable, byte_range
@@ -37,17 +37,8 @@ from .templates import Rewrite, one_leading_slash
 _FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Without O_NONBLOCK, opening a pipe that lies in the folder would wait for its other end.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-# What mimetypes tells apart from the type of what is inside; sent as files of their own type.
-_PACKED = {"gzip": "application/gzip", "bzip2": "application/x-bzip2", "xz": "application/x-xz"}
 
 _NO_SUCH_FILE = frozenset({errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO, errno.ENODEV})
-
-
-class MethodNotAllowed(ProxykitError):
-    """A file is asked for by a method that files do not have (RFC 9110 section 15.5.6)."""
-
-    status = 405
-    error_type = "http_request_error"
 
 
 @frozen(slots=True)
@@ -163,7 +154,7 @@ class StaticFiles:
                 part = byte_range(field_of(b"range"), size)
             except NotSatisfiable:
                 return Response(416, [*headers, (b"Content-Range", b"bytes */%d" % size)])
-        headers.append((b"Content-Type", _media_type(name, self._options.charset)))
+        headers.append((b"Content-Type", file_type(os.fsdecode(name), self._options.charset)))
         if part is not None:
             headers.append((b"Content-Range", part.content_range(size)))
         wanted = part or ByteRange(0, size)
@@ -244,18 +235,6 @@ def _validators(status: os.stat_result, now: float) -> Validators:
     tag = b'"%x-%x"' % (status.st_mtime_ns, status.st_size)
     # RFC 9110 section 8.8.2.1: never later than the response's Date.
     return Validators(tag, min(int(status.st_mtime), int(now)))
-
-
-def _media_type(name: bytes, charset: str) -> bytes:
-    """Give Content-Type by a file's name."""
-    kind, packing = mimetypes.guess_type(os.fsdecode(name))
-    if packing is not None:
-        kind = _PACKED.get(packing)
-    if kind is None:
-        return b"application/octet-stream"
-    if charset and kind.startswith("text/"):
-        kind = f"{kind}; charset={charset}"
-    return kind.encode("ascii")
 
 
 def _with_slash(exchange: Exchange) -> Response:

@@ -68,6 +68,7 @@ class ListenerPlan:
     :ivar tls: the TLS context, ``None`` for none.
     :ivar socks: whether SOCKS is spoken there, and not HTTP.
     :ivar proxied: whether connections begin with a PROXY protocol header.
+    :ivar intercept: how the network leads clients there that know of no proxy, ``""`` for not.
     """
 
     endpoint: str
@@ -78,13 +79,15 @@ class ListenerPlan:
     tls: Any = None
     socks: bool = False
     proxied: bool = False
+    intercept: str = ""
 
     def serves_like(self, other: ListenerPlan) -> bool:
         """Say whether a socket that is open for this plan can serve another one."""
-        return (self.tls is None, self.socks, self.proxied) == (
+        return (self.tls is None, self.socks, self.proxied, self.intercept) == (
             other.tls is None,
             other.socks,
             other.proxied,
+            other.intercept,
         )
 
 
@@ -233,6 +236,7 @@ class Compilation:
         *,
         socks: bool = False,
         proxied: bool = False,
+        intercept: str = "",
     ) -> None:
         """Plan to serve endpoints; see ``ListenerPlan``."""
         for endpoint in endpoints:
@@ -245,6 +249,7 @@ class Compilation:
                 tls,
                 socks,
                 proxied,
+                intercept,
             )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from attrs import evolve
 
 from ..config.forward import ForwardListener
+from ..engine.exchange import Exchange
 from ..engine.forwarding import Direction
 from ..engine.pipeline import DatagramPolicy
 from ..forward.parents import MakeServer
@@ -18,7 +20,9 @@ from ..upstream.server import PoolLimits, Server
 from ..upstream.telling import TellingServer
 from .cache import use_cache
 from .compilation import Compilation
+from .intercept import compile_interception
 from .parents import compile_outgoing, compile_parents
+from .reception import compile_reception
 
 
 def compile_forward(compilation: Compilation, name: str, model: ForwardListener) -> None:
@@ -64,13 +68,30 @@ def compile_forward(compilation: Compilation, name: str, model: ForwardListener)
         cache=use_cache(compilation, "forward", model.cache, forward=True) if model.cache else None,
     )
     compilation.plan.retiring.append(router.retire)
+    choose: Callable[[Exchange], Any] = router.choose
+    if model.ftp:
+        from .ftp import compile_ftp  # it asks for the reactor
+
+        choose = compile_ftp(compilation, model, choose, chain)
+    filters, chain = chain, compile_reception(compilation, name, model, chain, choose)
     pipeline = compilation.pipeline(
-        name, Direction.FORWARD, model.trust_proxy, router.choose, chain, model.response_buffer
+        name, Direction.FORWARD, model.trust_proxy, choose, chain, model.response_buffer
     )
     compilation.listen(model.listen, pipeline, proxied=model.proxy_protocol)
     datagrams = None
     if model.udp:
         reactor = environment.reactor
         datagrams = DatagramPolicy(router.judge_datagrams, router.outgoing, reactor)
-    for_socks = evolve(pipeline, choose=router.choose_for_socks, datagrams=datagrams)
+    bare = evolve(pipeline, chain=filters)
+    for_socks = evolve(bare, choose=router.choose_for_socks, datagrams=datagrams)
     compilation.listen(model.socks, for_socks, socks=True, proxied=model.proxy_protocol)
+    if model.intercept:
+        # The reception is not for clients that know of no proxy: its paths are their servers' too.
+        compile_interception(
+            compilation,
+            name,
+            model,
+            bare,
+            make_servers(None),
+            lambda host, port: make_connector(host, port, ()),
+        )

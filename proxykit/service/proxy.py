@@ -10,7 +10,6 @@ import sdnotify
 from attrs import define
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
-from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
@@ -19,13 +18,13 @@ from ..config.load import ConfigurationErrors
 from ..config.models import Configuration
 from ..engine.listener import Listener
 from ..engine.proxied import ProxiedFactory
-from ..engine.server import ServerProtocol
-from ..engine.socks import SocksProtocol
 from ..errors import ConfigurationError
 from ..net.tls import ServerTls
 from ..observe.access_log import AccessLog
 from .build import compile_plan
 from .compilation import Environment, ListenerPlan, Plan
+from .listening import endpoint_of, protocol_of
+from .log import make_access_log
 
 _log = Logger()
 
@@ -55,7 +54,7 @@ class ProxyService(Service):
         self._reactor = reactor
         self._reread = reread
         self._environment = Environment.of(reactor)
-        self._access_log = self._make_log(configuration)
+        self._access_log = make_access_log(configuration, self._environment)
         self._plan = self._compile(configuration, self._access_log)
         self._open: dict[str, _Open] = {}
         self._cannot_serve = False
@@ -137,8 +136,10 @@ class ProxyService(Service):
         try:
             configuration = self._reread()
             access_log = self._access_log
-            if configuration.log != self._configuration.log:
-                access_log = self._make_log(configuration)
+            log = configuration.log
+            # A secret that was replaced stands in the same place.
+            if log != self._configuration.log or log.secret_file is not None:
+                access_log = make_access_log(configuration, self._environment)
             plan = self._compile(configuration, access_log)
         except (ConfigurationErrors, ConfigurationError) as error:
             _log.error("the configuration is not reloaded: {error}", error=str(error))
@@ -189,12 +190,6 @@ class ProxyService(Service):
 
     # --- parts --------------------------------------------------------------------------------
 
-    def _make_log(self, configuration: Configuration) -> AccessLog:
-        path = configuration.log.access
-        if path != "-":
-            path = str(configuration.directory / path)
-        return AccessLog(path, configuration.log.format, self._reactor)
-
     def _compile(self, configuration: Configuration, access_log: AccessLog) -> Plan:
         return compile_plan(configuration, self._environment, (access_log.finished,))
 
@@ -205,15 +200,13 @@ class ProxyService(Service):
             plan.head_limits,
             plan.connections,
             plan.connections_per_client,
-            SocksProtocol if plan.socks else ServerProtocol,
+            protocol_of(plan),
         )
         tls = None if plan.tls is None else ServerTls(plan.tls)
         factory: Any = listener if tls is None else TLSMemoryBIOFactory(tls, False, listener)
         if plan.proxied:
             factory = ProxiedFactory(listener, factory)
-        listening = maybeDeferred(
-            lambda: serverFromString(self._reactor, plan.endpoint).listen(factory)
-        )
+        listening = maybeDeferred(lambda: endpoint_of(plan, self._reactor).listen(factory))
 
         def opened(port: IListeningPort) -> None:
             self._open[plan.endpoint] = _Open(plan, listener, port, tls)

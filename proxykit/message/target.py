@@ -120,7 +120,9 @@ def parse_target(method: bytes, raw: bytes) -> Target:
     :param raw: visible ASCII, which the grammar of the request line sees to.
     :raises BadRequest: when the target has no form that its method allows.
     """
-    return (_known_target if len(raw) <= _REMEMBERED_BYTES else _parse_target)(method, raw)
+    if len(raw) > _REMEMBERED_BYTES or b"@" in raw:  # nor are passwords
+        return _parse_target(method, raw)
+    return _known_target(method, raw)
 
 
 def _parse_target(method: bytes, raw: bytes) -> Target:

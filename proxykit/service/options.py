@@ -20,6 +20,8 @@ class _Mode(usage.Options):
     optParameters = [
         ["access-log", None, "-", "Where the access log goes; - is standard output."],
         ["log-format", None, "combined", "common, combined, json, or a format string."],
+        ["admin", None, None, "The admin API listens there, at 127.0.0.1:9180 for instance."],
+        ["admin-token-file", None, "admin.token", "Holds its token; made when there is none."],
         ["cache", None, None, "Keep responses in memory, so many bytes: 256MiB for instance."],
     ]
     _default_listen = ""
@@ -43,6 +45,8 @@ class _Mode(usage.Options):
         mapping: dict[str, Any] = {
             "log": {"access": self["access-log"], "format": self["log-format"]}
         }
+        if self["admin"] is not None:
+            mapping["admin"] = {"listen": self["admin"], "token_file": self["admin-token-file"]}
         if self["cache"] is not None:
             mapping["cache"] = {"main": {"store": "memory", "size": self._cache_size()}}
         return mapping

@@ -45,7 +45,7 @@ def url_key(namespace: bytes, url: str) -> bytes:
     :param url: an http or https URL. Path and query are taken as they are written.
     :raises BadRequest: when it is none.
     """
-    match = _URL.match(url.encode("utf-8"))
+    match = _URL.match(url.encode("utf-8", "surrogatepass"))
     if match is None:
         raise BadRequest("expected an http or https URL, all of it printable ASCII")
     scheme, host, target = match.groups()

@@ -1,8 +1,8 @@
 """Counts finished exchanges, for Prometheus.
 
-An exchange costs a few additions in plain objects here, about 1 µs; the counters of
-prometheus-client, each with a lock of its own, would cost ten times that. What was counted is given
-to that library when somebody asks (``observe.exposition``).
+An exchange costs a few additions in plain objects here, about half a microsecond; the counters of
+prometheus-client, each with a lock of its own, cost two at the best and six where labels are looked
+up. What was counted is given to that library when somebody asks (``observe.exposition``).
 """
 
 from __future__ import annotations

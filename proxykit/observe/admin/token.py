@@ -57,19 +57,29 @@ def read_or_make_token(path: Path) -> bytes:
 
     :raises ConfigurationError: when that cannot be done.
     """
-    try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(path, flags, 0o600)
-    except FileExistsError:
-        return read_token(path)
-    except OSError as error:
-        raise ConfigurationError(
-            f"admin.token_file: {path} cannot be made: {error.strerror}"
-        ) from error
-    with open(descriptor, "w", encoding="ascii") as file:
-        os.fchmod(descriptor, 0o600)  # whatever the umask says
-        file.write(secrets.token_urlsafe(_RANDOM_BYTES) + "\n")
+    if not os.path.lexists(path):
+        try:
+            _make_token(path)
+        except FileExistsError:
+            pass  # somebody else was quicker
+        except OSError as error:
+            raise ConfigurationError(
+                f"admin.token_file: {path} cannot be made: {error.strerror}"
+            ) from error
     return read_token(path)
+
+
+def _make_token(path: Path) -> None:
+    """Make a file with a token, all at once: nobody sees it empty, and nothing is overwritten."""
+    new = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        with open(os.open(new, flags, 0o600), "w", encoding="ascii") as file:
+            os.fchmod(file.fileno(), 0o600)  # whatever the umask says
+            file.write(secrets.token_urlsafe(_RANDOM_BYTES) + "\n")
+        os.link(new, path)
+    finally:
+        new.unlink(missing_ok=True)
 
 
 def is_token(authorization: str | None, token: bytes) -> bool:

@@ -45,8 +45,6 @@ class _Mode(usage.Options):
         mapping: dict[str, Any] = {
             "log": {"access": self["access-log"], "format": self["log-format"]}
         }
-        if self["admin"] is not None:
-            mapping["admin"] = {"listen": self["admin"], "token_file": self["admin-token-file"]}
         if self["cache"] is not None:
             mapping["cache"] = {"main": {"store": "memory", "size": self._cache_size()}}
         return mapping
@@ -64,7 +62,12 @@ class _Mode(usage.Options):
 
         :raises ConfigurationErrors: for all that is wrong with them.
         """
-        return from_mapping(self.mapping(), Path.cwd(), "options")
+        return from_mapping(self.mapping() | self._admin(), Path.cwd(), "options")
+
+    def _admin(self) -> dict[str, Any]:
+        if self["admin"] is None:
+            return {}
+        return {"admin": {"listen": self["admin"], "token_file": self["admin-token-file"]}}
 
     def listener(self) -> dict[str, Any]:
         """Give what a listener of either kind has."""

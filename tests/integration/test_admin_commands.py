@@ -318,7 +318,9 @@ class Browser:
             port = int(found.read_text().splitlines()[0])
             page = eventually(lambda: self._page(port), 20)
             self._socket = self._open.enter_context(connect(page, proxy=None, max_size=None))
-            eventually(lambda: self.run("document.readyState") == "complete", 20)
+            # What a browser shows before it has a page is complete, too.
+            loaded = "document.readyState == 'complete' && location.href"
+            eventually(lambda: self.run(loaded) == self._url, 20)
         except BaseException:
             self._stop()
             raise

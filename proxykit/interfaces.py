@@ -32,6 +32,7 @@ __all__ = [
     "IBalancer",
     "IBalancerFactory",
     "IBodyFilter",
+    "ICacheInspection",
     "ICacheStore",
     "ICacheStoreFactory",
     "ICacheWriter",
@@ -418,6 +419,27 @@ class ICacheStore(Interface):
 
     def close() -> None:
         """No configuration uses the store any more."""
+
+
+class ICacheInspection(Interface):
+    """A store that can say what it holds; a store may provide this beside ``ICacheStore``.
+
+    It is for operators. Neither method counts as use of what it shows.
+    """
+
+    def statistics() -> Any:
+        """Sum up.
+
+        :returns: a ``proxykit.caching.stored.StoreStatistics``, or an awaitable of one.
+        """
+
+    def entries(prefix: bytes, limit: int) -> Any:
+        """List what is stored under keys that begin with something, in any order.
+
+        :param limit: list no more keys than this.
+        :returns: a sequence of pairs, a key and the sequence of ``StoredResponse`` under it; or an
+            awaitable of one.
+        """
 
 
 class ICacheStoreFactory(Interface):

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
+from ..errors import BadRequest
 from ..message.target import parse_authority
 from .rules import CacheRules, Query
 
@@ -22,6 +23,7 @@ SLICE = PARTS + b"slice="
 """Stands before the number of a slice."""
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_URL = re.compile(rb"(?P<scheme>(?i:https?))://(?P<host>[^/?#]+)(?P<target>[!-\"$-~]*)\Z")
 _OWS = re.compile(rb"[ \t]*,[ \t]*")
 _SPACE = re.compile(rb"[ \t]+")
 
@@ -35,6 +37,28 @@ def uri_prefix(namespace: bytes, scheme: str, host: bytes) -> bytes:
     """
     authority = parse_authority(host).text(_DEFAULT_PORTS.get(scheme))
     return b"%s %s://%s" % (namespace, scheme.encode("ascii"), authority.encode("ascii"))
+
+
+def url_key(namespace: bytes, url: str) -> bytes:
+    """Give the key of a URL, or what the keys of all URLs that begin so begin with.
+
+    :param url: an http or https URL. Path and query are taken as they are written.
+    :raises BadRequest: when it is none.
+    """
+    match = _URL.match(url.encode("utf-8", "surrogatepass"))
+    if match is None:
+        raise BadRequest("expected an http or https URL, all of it printable ASCII")
+    scheme, host, target = match.groups()
+    if not target.startswith(b"/"):
+        target = b"/" + target
+    return uri_prefix(namespace, scheme.decode("ascii").lower(), host) + target
+
+
+def split_key(key: bytes) -> tuple[bytes, bytes, list[bytes]]:
+    """Give the name space, the URL, and what rules added."""
+    uri, *parts = key.split(PARTS)
+    namespace, _, url = uri.partition(b" ")
+    return namespace, url, parts
 
 
 def ruled_key(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from time import time
 from typing import Any
 
@@ -10,12 +11,12 @@ from pydantic import Field
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
-from ..interfaces import ICacheStore, ICacheStoreFactory, ICacheWriter
+from ..interfaces import ICacheInspection, ICacheStore, ICacheStoreFactory, ICacheWriter
 from ..options import BuildContext, Options, Size
 from .eviction import Entry, S3Fifo
 from .keys import PARTS
 from .pieces import Pieces
-from .stored import StoredHead, StoredResponse
+from .stored import StoredHead, StoredResponse, StoreStatistics
 
 # What an entry and a response cost beside the bytes that they hold: measured with tracemalloc
 # over 10,000 entries of one response each (tests/caching/test_memory.py holds it to the truth).
@@ -46,7 +47,7 @@ def _slot_size(key: bytes, responses: Iterable[StoredResponse]) -> int:
     )
 
 
-@implementer(ICacheStore)
+@implementer(ICacheStore, ICacheInspection)
 class MemoryStore:
     """Keeps responses in this process.
 
@@ -67,6 +68,7 @@ class MemoryStore:
         self._tags: dict[bytes, set[bytes]] = {}
         self._ruled: dict[bytes, set[bytes]] = {}
         self._writing = 0
+        self._evicted = 0
 
     def __repr__(self) -> str:
         return f"<MemoryStore {len(self._slots)} entries {self.used} of {self.size} bytes>"
@@ -125,6 +127,17 @@ class MemoryStore:
         """See ``ICacheStore``; looks at every key."""
         return self._purge([key for key in self._slots if key.startswith(prefix)], soft=soft)
 
+    def statistics(self) -> StoreStatistics:
+        """See ``ICacheInspection``."""
+        return StoreStatistics(len(self._slots), self.used, self.size, self._evicted)
+
+    def entries(
+        self, prefix: bytes, limit: int
+    ) -> Sequence[tuple[bytes, Sequence[StoredResponse]]]:
+        """See ``ICacheInspection``; may look at every key."""
+        found = (slot for key, slot in self._slots.items() if key.startswith(prefix))
+        return [(slot.key, slot.responses) for slot in islice(found, limit)]
+
     def close(self) -> None:
         """See ``ICacheStore``."""
         for slot in list(self._slots.values()):
@@ -173,6 +186,7 @@ class MemoryStore:
     def _evict(self) -> None:
         for slot in self._queues.evict(self._writing):
             assert isinstance(slot, _Slot)
+            self._evicted += 1
             self._forget(slot)
 
     def _drop(self, slot: _Slot) -> None:

@@ -56,6 +56,22 @@ class StoredHead:
         return evolve(self, terms=evolve(self.terms, lifetime=lifetime, immutable=False))
 
 
+@frozen(slots=True)
+class StoreStatistics:
+    """What a store holds, summed up.
+
+    :ivar entries: how many keys.
+    :ivar bytes: how much room they take, all that is counted against the limit.
+    :ivar limit: how much there is, ``None`` when the store does not know.
+    :ivar evicted: how many entries gave way to others so far, ``None`` when it does not know.
+    """
+
+    entries: int
+    bytes: int
+    limit: int | None = None
+    evicted: int | None = None
+
+
 class StoredResponse:
     """A response in a store.
 

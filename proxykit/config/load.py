@@ -332,6 +332,8 @@ def _resolve_balancer(
 def _doubled_listeners(configuration: Configuration) -> Iterator[tuple[KeyPath, str]]:
     seen: dict[str, str] = {}
     listeners: list[tuple[KeyPath, list[str]]] = []
+    if configuration.admin is not None:
+        listeners.append((("admin", "listen"), configuration.admin.listen))
     for name, forward in configuration.forward.items():
         listeners.append((("forward", name, "listen"), forward.listen))
         listeners.append((("forward", name, "socks"), forward.socks))

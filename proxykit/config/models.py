@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import Field, PrivateAttr, field_validator
 
 from ..options import Duration, Options, Size, SizeOrNone
+from .admin import Admin
 from .cache import Cache
 from .field_types import Count
 from .forward import ForwardListener
@@ -75,6 +76,7 @@ class Configuration(Options):
     process: Process = Process()
     log: Log = Log()
     limits: Limits = Limits()
+    admin: Admin | None = None
     cache: dict[str, Cache] = Field(default={})
     forward: dict[str, ForwardListener] = Field(default={})
     pool: dict[str, Pool] = Field(default={})

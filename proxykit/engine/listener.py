@@ -32,6 +32,10 @@ class Connection(Protocol):
     peer_address: str
     deadline: float
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether it carries an exchange or a tunnel."""
+
     def deadline_passed(self) -> None:
         """See ``net.sweeper``."""
 
@@ -47,6 +51,8 @@ class Listener(Factory):
 
     :ivar pipeline: the policy for the exchanges that begin from now on; a reload replaces it.
     :ivar draining: whether connections are closed after the exchange that they carry.
+    :ivar accepted: how many connections there were so far.
+    :ivar refused: how many were one too many.
     """
 
     noisy = False
@@ -76,7 +82,8 @@ class Listener(Factory):
         self._protocol = protocol
         self._open: set[Connection] = set()
         self._clients: Counter[str] = Counter()
-        self._refused = 0
+        self.accepted = 0
+        self.refused = 0
         self._next_warning = 0.0
         self._drained: Deferred[None] | None = None
 
@@ -93,6 +100,16 @@ class Listener(Factory):
         """Whether there is no room for another connection."""
         return len(self._open) >= self._most
 
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return len(self._open)
+
+    @property
+    def in_flight(self) -> int:
+        """How many of them carry an exchange or a tunnel; looks at each."""
+        return sum(1 for connection in self._open if connection.is_busy)
+
     def buildProtocol(self, addr: IAddress | None) -> TwistedProtocol | None:
         """Make a connection's protocol, or none when that would be one too many."""
         address = getattr(addr, "host", "")  # a UNIX socket's address has none
@@ -102,12 +119,13 @@ class Listener(Factory):
         if address and self._clients[address] >= self._most_per_client:
             self.refuse(f"{address} has too many connections")
             return None
+        self.accepted += 1
         protocol: TwistedProtocol = self._protocol(self, address, getattr(addr, "told", None))
         return protocol
 
     def refuse(self, why: str) -> None:
         """Say why a connection is refused, once a second: a flood must not flood the log too."""
-        self._refused += 1
+        self.refused += 1
         now = monotonic()
         if now >= self._next_warning:
             self._next_warning = now + 1.0
@@ -115,7 +133,7 @@ class Listener(Factory):
                 "{listener}: {why}; {count} connections refused so far",
                 listener=self,
                 why=why,
-                count=self._refused,
+                count=self.refused,
             )
 
     def opened(self, connection: Connection) -> None:

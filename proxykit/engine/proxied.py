@@ -70,6 +70,7 @@ class _HeaderProtocol(Protocol):
     """
 
     transport: Any
+    is_busy = False
 
     def __init__(self, factory: ProxiedFactory, address: IAddress | None) -> None:
         """Make one that is not connected yet."""

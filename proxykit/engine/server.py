@@ -111,6 +111,11 @@ class ServerProtocol(Protocol):
     def __repr__(self) -> str:
         return f"<ServerProtocol {self.peer_address} {self.state.value} served {self._served}>"
 
+    @property
+    def is_busy(self) -> bool:
+        """See ``listener.Connection``."""
+        return self._relay is not None
+
     # --- reading ------------------------------------------------------------------------------
 
     def connectionMade(self) -> None:

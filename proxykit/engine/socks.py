@@ -110,6 +110,11 @@ class SocksProtocol(Protocol):
     def __repr__(self) -> str:
         return f"<SocksProtocol {self.peer_address} {self.state.value}>"
 
+    @property
+    def is_busy(self) -> bool:
+        """See ``listener.Connection``."""
+        return self._relay is not None or self.state is State.ASSOCIATION
+
     # --- reading ------------------------------------------------------------------------------
 
     def connectionMade(self) -> None:

@@ -1,1 +1,1 @@
-"""What can be seen of what runs: access logs."""
+"""What can be seen of what runs: access logs, metrics, the admin API."""

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 from ..config.models import Configuration
+from ..observe.admin.token import check_token_file
 from .cache import compile_cache
-from .compilation import Compilation, Environment, Plan
+from .compilation import CachePlan, Compilation, Environment, Plan
 from .forward import compile_forward
 from .pool import compile_pool
 from .reverse import compile_reverse
@@ -28,9 +29,11 @@ def compile_plan(
     :raises ConfigurationError: for what only shows when it is built, a certificate without its
         key for instance.
     """
+    if configuration.admin is not None:
+        check_token_file(configuration.directory / configuration.admin.token_file)
     compilation = Compilation(configuration, environment, observers)
     for name, cache in configuration.cache.items():
-        compilation.caches[name] = compile_cache(compilation, name, cache)
+        compilation.caches[name] = CachePlan(compile_cache(compilation, name, cache))
     for name, pool in configuration.pool.items():
         compilation.pools[name] = compile_pool(compilation, name, pool)
     for name, forward in configuration.forward.items():

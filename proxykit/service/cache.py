@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from weakref import finalize
 
 from ..caching.control import Purger
@@ -36,14 +36,26 @@ def compile_cache(compilation: Compilation, name: str, model: Cache) -> SharedCa
 
 
 def use_cache(
-    compilation: Compilation, namespace: str, model: CacheUse, *, forward: bool
+    compilation: Compilation,
+    listener: str,
+    model: CacheUse,
+    *,
+    forward: bool,
+    routes: Iterable[str] = ("",),
 ) -> RouteCache:
     """Make the cache of a route or of a listener.
 
-    :param namespace: keeps its keys apart from others': a reverse listener's name.
+    :param listener: its name, which keeps a reverse listener's keys apart from others'.
     :param forward: of a forward listener.
+    :param routes: the names of the routes that use it, ``""`` for all of the listener's.
     """
-    shared = compilation.caches[model.use]
+    namespace = "forward" if forward else listener
+    cache = compilation.caches[model.use]
+    cache.namespaces.add(namespace.encode("ascii"))
+    cache.listeners.add(listener)
+    for route in routes:
+        compilation.plan.cache_uses[listener, route] = model.use
+    shared = cache.shared
     for each in (*model.rules, model):
         if each.slice_size is not None and not 4096 <= each.slice_size <= shared.max_object_size:
             raise ConfigurationError(

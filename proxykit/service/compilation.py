@@ -92,18 +92,36 @@ class ListenerPlan:
 
 
 @frozen(slots=True, eq=False)
+class CachePlan:
+    """A cache and what uses it.
+
+    :ivar namespaces: what stands before the URIs in its keys, see ``caching.keys``.
+    :ivar listeners: the names of the listeners that use it.
+    """
+
+    shared: SharedCache
+    namespaces: set[bytes] = field(factory=set)
+    listeners: set[str] = field(factory=set)
+
+
+@frozen(slots=True, eq=False)
 class Plan:
     """A configuration, compiled.
 
     :ivar listeners: by their endpoints.
     :ivar filters: every filter with its kind's name.
     :ivar pools: by their names.
+    :ivar caches: by their names.
+    :ivar cache_uses: the name of the cache of a listener's route; of a listener and ``""``, that
+        of all its routes.
     :ivar retire: called when another plan has taken this one's place.
     """
 
     listeners: dict[str, ListenerPlan] = field(factory=dict)
     filters: list[tuple[str, Any]] = field(factory=list)
     pools: dict[str, Pool] = field(factory=dict)
+    caches: dict[str, CachePlan] = field(factory=dict)
+    cache_uses: dict[tuple[str, str], str] = field(factory=dict)
     retiring: list[Callable[[], None]] = field(factory=list)
 
     def start(self) -> None:
@@ -149,7 +167,7 @@ class Compilation:
         self.environment = environment
         self.plan = Plan()
         self.pools: dict[str, Pool] = self.plan.pools
-        self.caches: dict[str, SharedCache] = {}
+        self.caches: dict[str, CachePlan] = self.plan.caches
         self._limits = limits = configuration.limits
         self._observers = observers
         self.head_limits = HeadLimits(limits.head_size, limits.target_size, limits.headers)

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 from attrs import frozen
 
 from ..engine.exchange import Exchange
-from ..engine.forwarding import Direction
 from ..engine.pipeline import Pipeline, Route
 from ..errors import ConfigurationError, ProxykitError
-from ..http1.limits import HeadLimits
-from ..http1.reader import RequestReader
 from ..interfaces import IExplaining
-from ..message.request import Request
 from ..message.response import Response
+from .asking import exchange_for
 from .compilation import Plan
 
 
@@ -85,26 +81,9 @@ async def explain(plan: Plan, pipeline: Pipeline, question: Question) -> list[st
 
 
 def _exchange(pipeline: Pipeline, question: Question) -> Exchange:
-    parts = urlsplit(question.url)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise ConfigurationError(f"expected an http or https URL, got {question.url!r}")
-    method, scheme = question.method.upper(), parts.scheme
-    origin = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    host = parts.netloc
-    if pipeline.rules.direction is Direction.REVERSE:
-        target = origin
-    elif scheme == "https" or method == "CONNECT":
-        method, scheme = "CONNECT", "http"
-        target = host = host if parts.port else f"{host}:{443 if parts.scheme == 'https' else 80}"
-    else:
-        target = f"http://{parts.netloc}{origin}"
-    reader = RequestReader(HeadLimits())
-    lines = [f"{method} {target} HTTP/1.1", f"Host: {host}", *question.fields, "", ""]
-    reader.feed("\r\n".join(lines).encode("utf-8"))
-    request: Any = reader.next_event()
-    if not isinstance(request, Request):
-        raise ConfigurationError("that is no request")
-    exchange = Exchange(pipeline, request, question.client, question.client, scheme, 0.0)
+    exchange = exchange_for(
+        pipeline, question.url, question.client, question.method, question.fields
+    )
     exchange.user, exchange.groups = question.user, question.groups
     return exchange
 

@@ -65,7 +65,7 @@ def compile_forward(compilation: Compilation, name: str, model: ForwardListener)
         allow_private=model.allow_private,
         parents=parents,
         outgoing=compile_outgoing(model.outgoing),
-        cache=use_cache(compilation, "forward", model.cache, forward=True) if model.cache else None,
+        cache=use_cache(compilation, name, model.cache, forward=True) if model.cache else None,
     )
     compilation.plan.retiring.append(router.retire)
     choose: Callable[[Exchange], Any] = router.choose

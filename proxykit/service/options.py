@@ -20,6 +20,8 @@ class _Mode(usage.Options):
     optParameters = [
         ["access-log", None, "-", "Where the access log goes; - is standard output."],
         ["log-format", None, "combined", "common, combined, json, or a format string."],
+        ["admin", None, None, "The admin API listens there, at 127.0.0.1:9180 for instance."],
+        ["admin-token-file", None, "admin.token", "Holds its token; made when there is none."],
         ["cache", None, None, "Keep responses in memory, so many bytes: 256MiB for instance."],
     ]
     _default_listen = ""
@@ -60,7 +62,12 @@ class _Mode(usage.Options):
 
         :raises ConfigurationErrors: for all that is wrong with them.
         """
-        return from_mapping(self.mapping(), Path.cwd(), "options")
+        return from_mapping(self.mapping() | self._admin(), Path.cwd(), "options")
+
+    def _admin(self) -> dict[str, Any]:
+        if self["admin"] is None:
+            return {}
+        return {"admin": {"listen": self["admin"], "token_file": self["admin-token-file"]}}
 
     def listener(self) -> dict[str, Any]:
         """Give what a listener of either kind has."""

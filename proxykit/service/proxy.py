@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from time import time
 from typing import Any
 
 import sdnotify
@@ -21,6 +22,8 @@ from ..engine.proxied import ProxiedFactory
 from ..errors import ConfigurationError
 from ..net.tls import ServerTls
 from ..observe.access_log import AccessLog
+from ..observe.admin.control import Reloads
+from .admin import AdminApi
 from .build import compile_plan
 from .compilation import Environment, ListenerPlan, Plan
 from .listening import endpoint_of, protocol_of
@@ -40,7 +43,10 @@ class _Open:
 
 
 class ProxyService(Service):
-    """Runs a configuration until it is stopped, and another when it is told to reload."""
+    """Runs a configuration until it is stopped, and another when it is told to reload.
+
+    :ivar reloads: how that went so far.
+    """
 
     def __init__(
         self, configuration: Configuration, reactor: Any, reread: Callable[[], Configuration] | None
@@ -55,6 +61,8 @@ class ProxyService(Service):
         self._reread = reread
         self._environment = Environment.of(reactor)
         self._access_log = make_access_log(configuration, self._environment)
+        self.reloads = Reloads()
+        self._admin = AdminApi(self, reactor)
         self._plan = self._compile(configuration, self._access_log)
         self._open: dict[str, _Open] = {}
         self._cannot_serve = False
@@ -71,12 +79,15 @@ class ProxyService(Service):
         self._on_signal(signal.SIGUSR1, self.reopen_logs)
         for plan in self._plan.listeners.values():
             self._listen(plan).addErrback(self._cannot_start, plan)
+        self._admin.listen(self._configuration).addCallback(self._admin_started)
         if self._cannot_serve:
             raise SystemExit(1)
 
     def startService(self) -> None:
         """Begin to serve."""
         super().startService()  # type: ignore[no-untyped-call]
+        if not self._admin.find_token(self._configuration):
+            raise SystemExit(1)
         self._environment.sweeper.start()
         self._access_log.start()
         self._reactor.callWhenRunning(self._start_plan)
@@ -90,7 +101,7 @@ class ProxyService(Service):
     def _running(self) -> None:
         self._notifier.notify("READY=1")
 
-    def _on_signal(self, number: signal.Signals, call: Callable[[], None]) -> None:
+    def _on_signal(self, number: signal.Signals, call: Callable[[], object]) -> None:
         """Do something at a signal, and what was done at it before: twistd rotates its log."""
         before = signal.getsignal(number)
 
@@ -110,13 +121,14 @@ class ProxyService(Service):
         drained = DeferredList([self._stop_listening(each) for each in self._open.values()])
         timer = self._reactor.callLater(grace, self._grace_is_over)
 
-        def finish(result: Any) -> None:
+        def finish(result: Any) -> Deferred[Any]:
             if timer.active():
                 timer.cancel()
             if self._serving:
                 self._plan.retire()
             self._environment.sweeper.stop()
             self._access_log.stop()
+            return self._admin.stop()
 
         return drained.addCallback(finish)
 
@@ -127,11 +139,15 @@ class ProxyService(Service):
 
     # --- reloading ----------------------------------------------------------------------------
 
-    def reload(self) -> None:
-        """Take over a changed configuration; a bad one changes nothing."""
+    def reload(self) -> Sequence[str]:
+        """Take over a changed configuration; a bad one changes nothing.
+
+        :returns: what is wrong with it; nothing when it was taken over.
+        """
         if self._reread is None:
             _log.info("there is no configuration file to reload")
-            return
+            return ("there is no configuration file to reload",)
+        problems: tuple[str, ...] = ()
         self._notifier.notify("RELOADING=1")
         try:
             configuration = self._reread()
@@ -143,10 +159,19 @@ class ProxyService(Service):
             plan = self._compile(configuration, access_log)
         except (ConfigurationErrors, ConfigurationError) as error:
             _log.error("the configuration is not reloaded: {error}", error=str(error))
+            problems = tuple(str(error).splitlines())
         else:
             self._take_over(configuration, plan, access_log)
             _log.info("the configuration was reloaded")
         self._notifier.notify("READY=1")
+        before = self.reloads
+        self.reloads = Reloads(
+            before.succeeded + (not problems),
+            before.failed + bool(problems),
+            time(),
+            "\n".join(problems),
+        )
+        return problems
 
     def _take_over(self, configuration: Configuration, plan: Plan, access_log: AccessLog) -> None:
         old, self._plan = self._plan, plan
@@ -172,6 +197,8 @@ class ProxyService(Service):
                 closed.addCallback(self._listen_instead, new).addErrback(self._cannot_listen, new)
         plan.start()
         old.retire()
+        self._admin.listen(configuration)
+        self._admin.find_token(configuration)
 
     def _replace(self, each: _Open, new: ListenerPlan) -> None:
         """Put a new policy behind an open socket."""
@@ -188,10 +215,23 @@ class ProxyService(Service):
         self._access_log.reopen()
         _log.info("the access log was reopened")
 
+    # --- for the admin API --------------------------------------------------------------------
+
+    @property
+    def plan(self) -> Plan:
+        """By what configuration it serves now."""
+        return self._plan
+
+    def listeners(self) -> Iterator[tuple[ListenerPlan, Listener]]:
+        """Give every endpoint that is open."""
+        for each in self._open.values():
+            yield each.plan, each.listener
+
     # --- parts --------------------------------------------------------------------------------
 
     def _compile(self, configuration: Configuration, access_log: AccessLog) -> Plan:
-        return compile_plan(configuration, self._environment, (access_log.finished,))
+        observers = (access_log.finished, *self._admin.observers(configuration))
+        return compile_plan(configuration, self._environment, observers)
 
     def _listen(self, plan: ListenerPlan) -> Deferred[Any]:
         listener = Listener(
@@ -232,5 +272,12 @@ class ProxyService(Service):
     def _cannot_start(self, failure: Any, plan: ListenerPlan) -> None:
         """Give up: a proxy that serves half of what it should is found out too late."""
         self._cannot_listen(failure, plan)
+        self._give_up()
+
+    def _admin_started(self, is_open: bool) -> None:
+        if not is_open:
+            self._give_up()
+
+    def _give_up(self) -> None:
         self._cannot_serve = True
         self._reactor.callWhenRunning(self._reactor.stop)

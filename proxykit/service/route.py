@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from attrs import evolve
 
+from ..caching.route_cache import RouteCache
 from ..config.route import Route as RouteModel
 from ..config.route import Split as SplitModel
 from ..config.route import Static as StaticModel
@@ -70,12 +71,21 @@ def compile_route(
         rewrite=rewrite,
         body_size=_body_size(model),
         error_page=None if pages is None else pages.page,
-        cache=use_cache(compilation, listener, model.cache, forward=False) if model.cache else None,
+        cache=_cache(compilation, listener, name, model),
     )
     conditions = Conditions(HostMatch.of(model.host), model.path_match, _others(model))
     if model.split is not None:
         return conditions, _split(compilation, model.split, route, outer)
     return conditions, always(route)
+
+
+def _cache(
+    compilation: Compilation, listener: str, name: str, model: RouteModel
+) -> RouteCache | None:
+    if model.cache is None:
+        return None
+    names = [name] if model.split is None else [f"{name}/{pool}" for pool in model.split.pools]
+    return use_cache(compilation, listener, model.cache, forward=False, routes=names)
 
 
 def _whole_chain(outer: Chain, inner: Chain, pool: Pool | None) -> Chain:

@@ -64,6 +64,8 @@ def test_the_wheel_gives_the_plug_in_the_reactor_and_the_command(environment):
     twistd = ("-c", "from twisted.scripts.twistd import run; run()")
     assert "proxykit" in python(environment, *twistd, "--help")
     assert "proxykit" in python(environment, *twistd, "--help-reactors")
+    page = "from proxykit.observe.admin.page import Page; Page()"
+    python(environment, "-c", page)
     where = python(environment, "-c", "import proxykit; print(proxykit.__file__)")
     assert str(environment.parent) in where, "it is the wheel that runs, not the checkout"
 

@@ -6,6 +6,7 @@ from twisted.application.reactors import Reactor
 from twisted.application.service import ServiceMaker
 
 from proxykit.balancing.round_robin import RoundRobinFactory
+from proxykit.caching.disk.factory import DiskStoreFactory
 from proxykit.caching.memory import MemoryStoreFactory
 from proxykit.filters.access import AccessFactory
 from proxykit.filters.headers import HeadersFactory
@@ -18,5 +19,6 @@ reactor = Reactor("proxykit", "proxykit.net.reactor", "The fast epoll reactor of
 
 access = AccessFactory()
 headers = HeadersFactory()
+disk_store = DiskStoreFactory()
 memory_store = MemoryStoreFactory()
 round_robin = RoundRobinFactory()

@@ -1,0 +1,534 @@
+"""The store on disk, as the reactor's thread sees it. See ``ICacheStore``.
+
+What was changed and is not in the index yet is *pending*: this process sees it at once. All else
+that is said of a key is said by the index, which every worker of the machine shares.
+"""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from time import monotonic, time
+from typing import Any
+
+import lmdb
+from attrs import define
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from ...interfaces import ICacheStore
+from ..keys import PARTS
+from ..stored import StoredHead, StoredResponse
+from .body import DiskBody
+from .changes import Limits, Purge, Put, Remove, Touch, Update
+from .files import Damaged, OpenFile, checksums_of, open_body
+from .front import Front, FrontEntry
+from .index import Record, index_key, unpack_references
+from .opened import OpenedDirectory
+from .writer import DiskWriter
+
+_log = Logger()
+
+_MOST_UNWRITTEN = 64 * 1024 * 1024  # in memory, because the disk is slower than the servers
+_MOST_VARIANTS = 64
+_NOTED_SECONDS = 5.0
+_MOST_NOTED = 8192
+_SLOW_SECONDS = 0.01
+_COLD_SECONDS = 5.0
+
+
+@define(slots=True, eq=False)
+class _Pending:
+    """What will be under a key when the clerk has done what it was given.
+
+    :ivar left: how many changes it has not done yet.
+    """
+
+    responses: tuple[StoredResponse, ...]
+    left: int = 0
+
+
+@implementer(ICacheStore)
+class DiskStore:
+    """Keeps responses on disk, and what is asked for often in memory.
+
+    :ivar size: the limit in bytes of all files, the index among them.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        path: Path,
+        size: int,
+        memory: int,
+        min_free: int = 0,
+        clock: Callable[[], float] = time,
+    ) -> None:
+        """Make one; the directory is opened when it is first used, in a thread.
+
+        :param memory: how many bytes of contents are kept in memory.
+        :param min_free: what is left free of the file system, in bytes.
+        :param clock: gives the seconds since 1970.
+        """
+        self.size = size
+        self._reactor = reactor
+        self._path = path
+        # What is being written is no entry yet; it has the last eighth for itself.
+        self._limits = Limits(size - size // 8)
+        self._min_free = min_free
+        self._clock = clock
+        self._disk: OpenedDirectory | None = None
+        self._closed = False
+        self._front = Front(memory, _most_files())
+        self._pending: dict[bytes, _Pending] = {}
+        self._purges: list[tuple[Purge, list[Deferred[None]]]] = []
+        self._loading: dict[bytes, list[Deferred[Sequence[StoredResponse]]]] = {}
+        self._unwritten = 0
+        self._writing = 0
+        self._asked: list[FrontEntry] = []
+        self._period = 0
+        self._cold_until = 0.0
+
+    def __repr__(self) -> str:
+        return f"<DiskStore {self._path} {len(self._front)} at hand {len(self._pending)} pending>"
+
+    # --- ICacheStore --------------------------------------------------------------------------
+
+    def lookup(self, key: bytes) -> Any:
+        """See ``ICacheStore``: at once where it is known without the disk, later where not."""
+        disk = self._disk
+        if disk is None or disk.index is None:
+            return self._lookup_when_open(key)
+        pending = self._pending.get(key)
+        if pending is not None:
+            return pending.responses
+        if self._purges and (purged := self._purged(key)) is not None:
+            return purged.addCallback(lambda nothing: self._lookup_later(key))
+        if self._cold_until and monotonic() < self._cold_until:
+            return self._load(key)
+        value = self._value(key)
+        if value is None:
+            return ()
+        entry = self._front.get(key)
+        if entry is None or entry.value != value:
+            return self._load(key)
+        if entry.period != self._period:
+            self._note(entry)
+        if not (entry.in_memory or entry.promoting):
+            self._promote(entry)
+        return entry.responses
+
+    def begin(self, key: bytes, size: int | None) -> DiskWriter | None:
+        """See ``ICacheStore``."""
+        disk = self._disk
+        if disk is None or disk.index is None or disk.clerk.is_full or b"\x00" in key:
+            return None
+        if self._writing + (size or 0) > self.size // 8:
+            return None
+        number = disk.numbers.take()
+        return None if number is None else DiskWriter(self, key, number)
+
+    def update(self, key: bytes, stored: StoredResponse, head: StoredHead) -> None:
+        """See ``ICacheStore``."""
+        view = self._view(key)
+        found = _with_number(view, stored.body.number)
+        stored.head = head
+        if found is not None:
+            found.head = head
+            self._change(key, view, Update(key, found.body.number, head))
+
+    def remove(self, key: bytes, stored: StoredResponse) -> None:
+        """See ``ICacheStore``."""
+        view = self._view(key)
+        found = _with_number(view, stored.body.number)
+        if found is not None:
+            left = tuple(each for each in view if each is not found)
+            self._change(key, left, Remove(key, found.body.number))
+
+    def purge(self, key: bytes, *, soft: bool) -> int | Deferred[int]:
+        """See ``ICacheStore``."""
+        disk = self._disk
+        if disk is not None and disk.index is not None and not self._pending:
+            # An unsafe request purges what is seldom there: then nobody has to wait.
+            try:
+                with disk.index.environment.begin() as transaction:
+                    if self._value(key) is None:
+                        if not any(disk.index.begins_with(transaction, key + PARTS)):
+                            return 0
+            except lmdb.Error:
+                pass  # the clerk finds out what is the matter
+        return self._purge("key", key, soft=soft)
+
+    def purge_tag(self, tag: bytes, *, soft: bool) -> int | Deferred[int]:
+        """See ``ICacheStore``."""
+        return self._purge("tag", tag, soft=soft)
+
+    def purge_prefix(self, prefix: bytes, *, soft: bool) -> int | Deferred[int]:
+        """See ``ICacheStore``."""
+        return self._purge("prefix", prefix, soft=soft)
+
+    def close(self) -> None:
+        """See ``ICacheStore``."""
+        self._closed = True
+        disk, self._disk = self._disk, None
+        if disk is not None:
+            disk.leave()
+
+    # --- called by writers --------------------------------------------------------------------
+
+    def give(self, change: Any, done: Callable[[Any], None] | None = None) -> None:
+        """Give the clerk something to do."""
+        if self._disk is not None:
+            self._disk.clerk.give(change, done)
+
+    def _has_room(self, more: int) -> bool:
+        return self._writing + more <= self.size // 8 and self._unwritten + more <= _MOST_UNWRITTEN
+
+    def reserve(self, size: int) -> bool:
+        """Count what is being written; say whether there is room for it."""
+        if not self._has_room(size):
+            return False
+        self._writing += size
+        self._unwritten += size
+        return True
+
+    def release_memory(self, size: int) -> None:
+        """Count what is in memory no more."""
+        self._unwritten -= size
+
+    def settle(self, body: DiskBody, result: Any = None) -> None:
+        """Count what is written, or will never be."""
+        self._writing -= body.size
+        if self._disk is not None:
+            self._disk.numbers.settle(body.number)
+
+    def put(
+        self, writer: DiskWriter, head: StoredHead, replaces: Callable[[StoredHead], bool]
+    ) -> None:
+        """Take a response whose content is complete."""
+        body = writer.body
+        view = self._view(body.key)
+        kept = tuple(each for each in view if not replaces(each.head))[: _MOST_VARIANTS - 1]
+        new = StoredResponse(head, body)
+        put = Put(
+            body.key,
+            body.number,
+            head,
+            writer.written,
+            writer.rest,
+            known=frozenset(each.body.number for each in view),
+            replaced=frozenset(each.body.number for each in view if each not in kept),
+        )
+        rest = sum(map(len, writer.rest))
+        self._change(body.key, (new, *kept), put, partial(self._was_put, put, body, rest))
+
+    def _was_put(self, put: Put, body: DiskBody, rest: int, value: bytes | None) -> None:
+        self.release_memory(rest)
+        self.settle(body)
+        if value is None:
+            return
+        body.checksums = put.checksums
+        if put.in_file:
+            body.file = put.written.file
+            body.in_file = body.size
+            body.pieces = None
+
+    # --- called by bodies ---------------------------------------------------------------------
+
+    def in_thread(self, call: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
+        """See ``body.Disk``."""
+        if self._disk is None:
+            return succeed(b"")
+        return self._disk.in_thread(call, *arguments)
+
+    def open_file(self, number: int, size: int) -> OpenFile:
+        """See ``body.Disk``."""
+        disk = self._disk
+        if disk is None or disk.layout is None:
+            raise OSError("the store is closed")
+        return open_body(disk.layout, number, size)
+
+    def lost(self, body: DiskBody, error: Exception) -> None:
+        """See ``body.Disk``."""
+        _log.warn(
+            "a response of {size} bytes is lost to the cache: {error}",
+            size=body.size,
+            error=str(error),
+        )
+        for each in self._view(body.key):
+            if each.body.number == body.number:
+                self.remove(body.key, each)
+
+    # --- looking up ---------------------------------------------------------------------------
+
+    def _lookup_when_open(self, key: bytes) -> Any:
+        opening = self._open()
+        if opening is None:
+            return self._lookup_later(key)
+        return opening.addCallback(lambda nothing: self._lookup_later(key))
+
+    def _open(self) -> Deferred[None] | None:
+        """Have the directory opened; give what fires when it is, ``None`` when nothing will."""
+        if self._closed:
+            return None
+        if self._disk is None:
+            self._disk = OpenedDirectory.of(self._reactor, self._path, self._limits, self._min_free)
+        return self._disk.when_open()
+
+    def _lookup_later(self, key: bytes) -> Any:
+        if self._disk is None or self._disk.index is None:
+            return ()
+        return self.lookup(key)
+
+    def _value(self, key: bytes) -> bytes | None:
+        """Give what the index holds under a key.
+
+        That is half a microsecond out of the page cache. When it turns out to come from a disk,
+        threads look up for a while, and warm the cache meanwhile.
+        """
+        assert self._disk is not None
+        assert self._disk.index is not None
+        started = monotonic()
+        try:
+            value = self._disk.index.get(index_key(key))
+        except lmdb.Error as error:
+            _log.error("the cache's index cannot be read: {error}", error=str(error))
+            return None
+        if monotonic() - started > _SLOW_SECONDS:
+            self._cold_until = monotonic() + _COLD_SECONDS
+        return value
+
+    def _load(self, key: bytes) -> Deferred[Sequence[StoredResponse]]:
+        """Have a thread read what is under a key: record, file, and the first block of it."""
+        assert self._disk is not None
+        deferred: Deferred[Sequence[StoredResponse]] = Deferred()
+        waiting = self._loading.get(key)
+        if waiting is not None:
+            waiting.append(deferred)
+            return deferred
+        self._loading[key] = [deferred]
+        self._disk.in_thread(self._read, key).addCallbacks(
+            partial(self._loaded, key), partial(self._not_loaded, key)
+        )
+        return deferred
+
+    def _read(self, key: bytes) -> tuple[bytes | None, list[StoredResponse], list[int]]:
+        """In a thread: give what ``keys`` holds, the responses, and the numbers of what is bad."""
+        disk = self._disk
+        if disk is None or disk.index is None:
+            return None, [], []
+        value, found = disk.index.load(key)
+        good, bad = [], []
+        for number, record, content in found:
+            response = self._response(key, number, record, content)
+            try:
+                if response is None:
+                    raise Damaged("its record is wrong")
+                response.body.check()
+            except (OSError, Damaged) as error:
+                bad.append(number)
+                _log.warn("a stored response is lost: {error}", error=str(error))
+            else:
+                good.append(response)
+        return value, good, bad
+
+    def _response(
+        self, key: bytes, number: int, record: Record | None, content: bytes | None
+    ) -> StoredResponse | None:
+        if record is None:
+            return None
+        if content is not None and (
+            len(content) != record.size or checksums_of(content) != record.checksums
+        ):
+            return None
+        if record.size == 0:
+            content = b""
+        body = DiskBody(
+            self, key, number, record.size, content, None, record.size, None, record.checksums
+        )
+        return StoredResponse(record.head, body)
+
+    def _loaded(
+        self, key: bytes, result: tuple[bytes | None, list[StoredResponse], list[int]]
+    ) -> None:
+        value, good, bad = result
+        responses: tuple[StoredResponse, ...] = tuple(good)
+        pending = self._pending.get(key)
+        if pending is not None:
+            responses = pending.responses
+        elif bad:
+            for number in bad:
+                self._change(key, responses, Remove(key, number))
+        elif value is not None and responses:
+            self._note(self._front.put(key, value, responses))
+        for deferred in self._loading.pop(key):
+            deferred.callback(responses)
+
+    def _not_loaded(self, key: bytes, failure: Any) -> None:
+        _log.failure("the cache on disk cannot be read", failure)
+        for deferred in self._loading.pop(key):
+            deferred.callback(())
+
+    # --- changing -----------------------------------------------------------------------------
+
+    def _view(self, key: bytes) -> tuple[StoredResponse, ...]:
+        """Give what is under a key, pending changes done; contents may not be open yet."""
+        pending = self._pending.get(key)
+        if pending is not None:
+            return pending.responses
+        disk = self._disk
+        if disk is None or disk.index is None:
+            return ()
+        if any(_concerns(purge, key) for purge, _ in self._purges):
+            return ()
+        value = self._value(key)
+        if value is None:
+            return ()
+        entry = self._front.get(key)
+        if entry is not None and entry.value == value:
+            return entry.responses
+        try:
+            _, found = disk.index.load(key)
+        except lmdb.Error:
+            return ()
+        responses = [self._response(key, *each) for each in found]
+        return tuple(each for each in responses if each is not None)
+
+    def _change(
+        self,
+        key: bytes,
+        responses: tuple[StoredResponse, ...],
+        change: Put | Update | Remove,
+        done: Callable[[bytes | None], None] | None = None,
+    ) -> None:
+        """Have a key changed; this process sees it from now on."""
+        if self._disk is None:
+            return
+        pending = self._pending.get(key)
+        if pending is None:
+            pending = self._pending[key] = _Pending(responses)
+        pending.responses = responses
+        pending.left += 1
+        self.give(change, partial(self._changed, key, pending, done))
+
+    def _changed(
+        self,
+        key: bytes,
+        pending: _Pending,
+        done: Callable[[bytes | None], None] | None,
+        value: bytes | None,
+    ) -> None:
+        if done is not None:
+            done(value)
+        pending.left -= 1
+        if pending.left or self._pending.get(key) is not pending:
+            return
+        del self._pending[key]
+        self._front.drop(key)
+        numbers = [each.number for each in unpack_references(value)]
+        if value is not None and numbers == [each.body.number for each in pending.responses]:
+            if all(_is_at_hand(each) for each in pending.responses):
+                self._front.put(key, value, pending.responses)
+
+    def _purge(self, by: str, what: bytes, *, soft: bool) -> int | Deferred[int]:
+        if self._disk is None or self._disk.index is None:
+            opening = self._open()
+            if opening is not None:
+                return opening.addCallback(lambda nothing: self._purge(by, what, soft=soft))
+            if self._disk is None or self._disk.index is None:
+                return 0
+        purge = Purge(by, what, soft, self._clock())
+        for key in [key for key in self._pending if _concerns(purge, key)]:
+            del self._pending[key]
+        entry: tuple[Purge, list[Deferred[None]]] = (purge, [])
+        self._purges.append(entry)
+        result: Deferred[int] = Deferred()
+        self.give(purge, partial(self._was_purged, entry, result))
+        return result
+
+    def _was_purged(
+        self,
+        entry: tuple[Purge, list[Deferred[None]]],
+        result: Deferred[int],
+        count: int | None,
+    ) -> None:
+        self._purges.remove(entry)
+        result.callback(count or 0)
+        for deferred in entry[1]:
+            deferred.callback(None)
+
+    def _purged(self, key: bytes) -> Deferred[None] | None:
+        """Give what fires when a purge of a key is done, ``None`` when there is none."""
+        for purge, waiting in self._purges:
+            if _concerns(purge, key):
+                deferred: Deferred[None] = Deferred()
+                waiting.append(deferred)
+                return deferred
+        return None
+
+    # --- what is asked for --------------------------------------------------------------------
+
+    def _note(self, entry: FrontEntry) -> None:
+        """Note that an entry was asked for, once a period."""
+        entry.period = self._period
+        if len(self._asked) < _MOST_NOTED:
+            self._asked.append(entry)
+        if len(self._asked) == 1:
+            self._reactor.callLater(_NOTED_SECONDS, self._tell_asked)
+
+    def _promote(self, entry: FrontEntry) -> None:
+        """Have contents read into memory: they were asked for again while they were at hand."""
+        worth = self._front.is_worth_memory(entry)
+        entry.promoting = True
+        if worth and self._disk is not None:
+            bodies = [each.body for each in entry.responses if each.body.content is None]
+            self._disk.in_thread(_read_all, bodies).addCallbacks(
+                partial(self._promoted, entry, bodies), lambda failure: None
+            )
+
+    def _promoted(
+        self, entry: FrontEntry, bodies: list[DiskBody], contents: list[bytes] | None
+    ) -> None:
+        if contents is not None and self._front.get(entry.key) is entry:
+            for body, content in zip(bodies, contents, strict=True):
+                body.content = content
+            self._front.put(entry.key, entry.value, entry.responses)
+
+    def _tell_asked(self) -> None:
+        asked, self._asked = self._asked, []
+        self._period += 1
+        self.give(Touch(tuple(each.body.number for entry in asked for each in entry.responses)))
+
+
+def _read_all(bodies: list[DiskBody]) -> list[bytes] | None:
+    """In a thread: read contents; ``None`` when some cannot be, which whoever asks finds out."""
+    try:
+        return [body.load() for body in bodies]
+    except (OSError, Damaged):
+        return None
+
+
+def _is_at_hand(response: StoredResponse) -> bool:
+    return response.body.content is not None or response.body.file is not None
+
+
+def _with_number(view: Sequence[StoredResponse], number: int) -> StoredResponse | None:
+    return next((each for each in view if each.body.number == number), None)
+
+
+def _concerns(purge: Purge, key: bytes) -> bool:
+    """Say whether a purge may take what is under a key."""
+    if purge.by == "tag":
+        return True
+    if purge.by == "prefix":
+        return key.startswith(purge.what)
+    return key == purge.what or key.startswith(purge.what + PARTS)
+
+
+def _most_files() -> int:
+    """Give how many files to keep open: connections need descriptors more."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(16, min(1024, soft // 8))

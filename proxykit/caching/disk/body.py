@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable
+from time import monotonic
 from typing import Any, Protocol
 
 from attrs import define
@@ -11,9 +12,15 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from ...interfaces import IStoredBody
+from ...net.files import FileRegion
 from ..pieces import Pieces
-from .files import Damaged, OpenFile, read_block, read_block_at_once
+from .files import Damaged, OpenFile, is_at_hand, read_block, read_block_at_once
 from .index import BLOCK
+
+# What a client does not take at once stays in this process's memory until it does.
+_MOST_SENT = 4 * BLOCK
+# What was just read is in the page cache for longer than that.
+_CHECKED_SECONDS = 1.0
 
 
 class Disk(Protocol):
@@ -49,30 +56,23 @@ class DiskBody:
     key: bytes
     number: int
     size: int = 0
-    content: bytes | None = None
+    content: Pieces | None = None
     pieces: Pieces | None = None
     in_file: int = 0
     file: OpenFile | None = None
     checksums: bytes | None = None
+    _region: FileRegion | None = None
+    _region_until: float = 0.0
 
     @property
     def whole(self) -> bytes | None:
-        """See ``IStoredBody``: in memory counts the system's page cache, for what is one block."""
-        if self.content is not None:
-            return self.content
-        if self.size > BLOCK or self.file is None or self.checksums is None:
-            return None
-        try:
-            return read_block_at_once(self.file, self.size, 0, self.checksums)
-        except (OSError, Damaged) as error:
-            self.store.lost(self, error)
-            return None
+        """See ``IStoredBody``."""
+        return None if self.content is None else self.content.whole
 
     def read(self, offset: int, most: int) -> bytes | Awaitable[bytes]:
         """See ``IStoredBody``."""
-        content = self.content
-        if content is not None:
-            return content if offset == 0 and len(content) <= most else content[offset:][:most]
+        if self.content is not None:
+            return self.content.read(offset, most)
         if offset >= self.size:
             return b""
         if self.pieces is not None and offset >= self.in_file:
@@ -90,25 +90,38 @@ class DiskBody:
                 return _cut(block, offset, most)
         return self._read_later(offset, most)
 
-    def file_region(self) -> tuple[int, int] | None:
-        """See ``IStoredBody``. The descriptor is good as long as the body is held.
-
-        What is sent this way was not compared with its checksums.
-        """
-        if self.file is None or self.checksums is None or self.content is not None:
+    def file_region(self) -> FileRegion | None:
+        """See ``IStoredBody``: every block was read and compared, no more than a second ago."""
+        region = self._region
+        if region is not None and monotonic() < self._region_until:
+            return region
+        file, checksums = self.file, self.checksums
+        if file is None or checksums is None or self.size > _MOST_SENT or not self.size:
             return None
-        return self.file.descriptor, 0
+        try:
+            for index in range(-(-self.size // BLOCK)):
+                if not is_at_hand(file, self.size, index, checksums):
+                    return None
+        except (OSError, Damaged) as error:
+            self.store.lost(self, error)
+            return None
+        self._region = region = FileRegion(file.descriptor, 0, self.size, file)
+        self._region_until = monotonic() + _CHECKED_SECONDS
+        return region
 
-    def load(self) -> bytes:
-        """Read all of it; in a thread.
+    def load(self) -> Pieces:
+        """Read all of it into memory; in a thread.
 
         :raises OSError: when that cannot be done.
         :raises Damaged: when it is not what was stored.
         """
         assert self.checksums is not None
         file = self._opened()
-        blocks = range(-(-self.size // BLOCK))
-        return b"".join(read_block(file, self.size, index, self.checksums) for index in blocks)
+        pieces = Pieces()
+        for index in range(-(-self.size // BLOCK)):
+            pieces.append(read_block(file, self.size, index, self.checksums))
+        pieces.finish()
+        return pieces
 
     def check(self) -> None:
         """Open the file and read its first block; in a thread.

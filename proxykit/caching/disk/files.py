@@ -17,6 +17,7 @@ _NOT_SUPPORTED = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 
 # Only the reactor's thread reads without waiting: one buffer is enough, and none is made a read.
 _BUFFER = bytearray(BLOCK)
+_VIEW = memoryview(_BUFFER)
 
 
 class Damaged(Exception):
@@ -137,25 +138,44 @@ def read_block_at_once(file: OpenFile, size: int, index: int, checksums: bytes) 
     :raises OSError: when reading fails.
     :raises Damaged: when it is not what was written.
     """
-    if not _NO_WAIT:
+    if not _fill(file, size, index):
         return None
     wanted = block_size(size, index)
-    try:
-        count = os.preadv(file.descriptor, [_BUFFER], index * BLOCK, _NO_WAIT)
-    except BlockingIOError:
-        return None
-    except OSError as error:
-        if error.errno in _NOT_SUPPORTED:
-            return None  # not every file system can tell
-        raise
-    if count < wanted:
-        return None  # some of it is; a thread finds out about the rest
-    data = bytes(_BUFFER) if wanted == BLOCK else bytes(memoryview(_BUFFER)[:wanted])
+    data = bytes(_BUFFER) if wanted == BLOCK else bytes(_VIEW[:wanted])
     check_block(data, index, checksums)
     return data
 
 
-def check_block(data: bytes, index: int, checksums: bytes) -> None:
+def is_at_hand(file: OpenFile, size: int, index: int, checksums: bytes) -> bool:
+    """Say whether a block lies in the page cache, and compare it with its checksum.
+
+    :raises OSError: when reading fails.
+    :raises Damaged: when it is not what was written.
+    """
+    if not _fill(file, size, index):
+        return False
+    wanted = block_size(size, index)
+    check_block(_BUFFER if wanted == BLOCK else _VIEW[:wanted], index, checksums)
+    return True
+
+
+def _fill(file: OpenFile, size: int, index: int) -> bool:
+    """Read a block into the buffer, if it lies in the page cache."""
+    if not _NO_WAIT:
+        return False
+    try:
+        count = os.preadv(file.descriptor, [_BUFFER], index * BLOCK, _NO_WAIT)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno in _NOT_SUPPORTED:
+            return False  # not every file system can tell
+        raise
+    # Some of it may be; a thread finds out about the rest.
+    return count >= block_size(size, index)
+
+
+def check_block(data: bytes | bytearray | memoryview, index: int, checksums: bytes) -> None:
     """Compare a block with its checksum.
 
     :raises Damaged: when they differ.

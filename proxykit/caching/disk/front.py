@@ -29,12 +29,13 @@ class FrontEntry(Entry):
 
     def __init__(self, key: bytes, value: bytes, responses: tuple[StoredResponse, ...]) -> None:
         """Make one that is in no queue."""
-        content = sum(len(each.body.content or b"") for each in responses)
+        contents = [each.body.content for each in responses]
+        content = sum(each.size for each in contents if each is not None)
         heads = sum(_RESPONSE_BYTES + each.head.size for each in responses)
         super().__init__(key, _ENTRY_BYTES + 2 * len(key) + heads + content)
         self.value = value
         self.responses = responses
-        self.in_memory = all(each.body.content is not None for each in responses)
+        self.in_memory = all(each is not None for each in contents)
         self.promoting = False
         self.period = -1
 

@@ -34,6 +34,9 @@ from attrs import define, frozen
 from ..packing import Unreadable, pack, pack_head, sealed, unpack, unpack_head, unsealed
 from ..stored import StoredHead
 
+LONGEST_KEY = 480
+"""Longer keys are cut, in bytes; LMDB's own limit is 511."""
+
 BLOCK = 64 * 1024
 """Content is checked, and read, in blocks of this size, in bytes."""
 
@@ -44,7 +47,6 @@ _COUNTERS = struct.Struct(">6Q")
 
 # Address space, not memory: what the index may hold is limited in ``disk.changes``.
 _MAP_SIZE = 2**40 if sys.maxsize > 2**32 else 2**29
-_LONGEST_KEY = 480  # LMDB's own limit is 511
 _KEPT_OF_LONG = 440
 
 
@@ -180,7 +182,7 @@ def index_key(key: bytes) -> bytes:
 
     What begins alike still stands side by side, up to ``prefix_of``.
     """
-    if len(key) <= _LONGEST_KEY:
+    if len(key) <= LONGEST_KEY:
         return key
     return key[:_KEPT_OF_LONG] + b"\x00" + blake2b(key, digest_size=16).digest()
 

@@ -21,12 +21,13 @@ from zope.interface import implementer
 
 from ...interfaces import ICacheStore
 from ..keys import PARTS
+from ..pieces import Pieces
 from ..stored import StoredHead, StoredResponse
 from .body import DiskBody
 from .changes import Limits, Purge, Put, Remove, Touch, Update
 from .files import Damaged, OpenFile, checksums_of, open_body
 from .front import Front, FrontEntry
-from .index import Record, index_key, unpack_references
+from .index import LONGEST_KEY, Record, index_key, unpack_references
 from .opened import OpenedDirectory
 from .writer import DiskWriter
 
@@ -107,14 +108,16 @@ class DiskStore:
             return pending.responses
         if self._purges and (purged := self._purged(key)) is not None:
             return purged.addCallback(lambda nothing: self._lookup_later(key))
-        if self._cold_until and monotonic() < self._cold_until:
-            return self._load(key)
-        value = self._value(key)
-        if value is None:
-            return ()
         entry = self._front.get(key)
-        if entry is None or entry.value != value:
-            return self._load(key)
+        if entry is None:
+            return self._look_up_on_disk(key)
+        # What is at hand was asked for lately, and so was its page of the index.
+        try:
+            value = disk.index.get(key if len(key) <= LONGEST_KEY else index_key(key))
+        except lmdb.Error as error:
+            return self._unreadable(error)
+        if entry.value != value:
+            return self._look_up_on_disk(key)
         if entry.period != self._period:
             self._note(entry)
         if not (entry.in_memory or entry.promoting):
@@ -283,6 +286,15 @@ class DiskStore:
             return ()
         return self.lookup(key)
 
+    def _look_up_on_disk(self, key: bytes) -> Any:
+        if self._cold_until and monotonic() < self._cold_until:
+            return self._load(key)
+        return () if self._value(key) is None else self._load(key)
+
+    def _unreadable(self, error: lmdb.Error) -> tuple[()]:
+        _log.error("the cache's index cannot be read: {error}", error=str(error))
+        return ()
+
     def _value(self, key: bytes) -> bytes | None:
         """Give what the index holds under a key.
 
@@ -295,7 +307,7 @@ class DiskStore:
         try:
             value = self._disk.index.get(index_key(key))
         except lmdb.Error as error:
-            _log.error("the cache's index cannot be read: {error}", error=str(error))
+            self._unreadable(error)
             return None
         if monotonic() - started > _SLOW_SECONDS:
             self._cold_until = monotonic() + _COLD_SECONDS
@@ -344,10 +356,11 @@ class DiskStore:
             len(content) != record.size or checksums_of(content) != record.checksums
         ):
             return None
-        if record.size == 0:
-            content = b""
+        pieces = None
+        if content is not None or record.size == 0:
+            pieces = Pieces.of(content or b"")
         body = DiskBody(
-            self, key, number, record.size, content, None, record.size, None, record.checksums
+            self, key, number, record.size, pieces, None, record.size, None, record.checksums
         )
         return StoredResponse(record.head, body)
 
@@ -490,7 +503,7 @@ class DiskStore:
             )
 
     def _promoted(
-        self, entry: FrontEntry, bodies: list[DiskBody], contents: list[bytes] | None
+        self, entry: FrontEntry, bodies: list[DiskBody], contents: list[Pieces] | None
     ) -> None:
         if contents is not None and self._front.get(entry.key) is entry:
             for body, content in zip(bodies, contents, strict=True):
@@ -503,7 +516,7 @@ class DiskStore:
         self.give(Touch(tuple(each.body.number for entry in asked for each in entry.responses)))
 
 
-def _read_all(bodies: list[DiskBody]) -> list[bytes] | None:
+def _read_all(bodies: list[DiskBody]) -> list[Pieces] | None:
     """In a thread: read contents; ``None`` when some cannot be, which whoever asks finds out."""
     try:
         return [body.load() for body in bodies]

@@ -74,10 +74,7 @@ class DiskWriter:
         if self._rest_size == body.size:
             # Nothing was given to the clerk yet.
             body.pieces.finish()
-            body.content = body.pieces.whole
-            if body.content is not None:
-                self.rest = [body.content] if body.content else []
-                body.pieces = None
+            body.content, body.pieces = body.pieces, None
         self._store.put(self, head, replaces)
 
     def abort(self) -> None:

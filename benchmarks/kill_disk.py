@@ -27,7 +27,10 @@ from hashlib import blake2b
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import lmdb
 from attrs import define, field
+
+from proxykit.caching.disk.changes import RANGE
 
 START_SECONDS = 20.0
 SIZES = (0, 100, 3000, 9000, 64 * 1024, 200_000, 900_000)
@@ -264,15 +267,18 @@ def bytes_below(directory: Path) -> int:
 
 
 def orphans(store: Path) -> list[Path]:
-    """Give the files of bodies that a store's index does not know; nobody uses the store."""
-    import lmdb
+    """Give the files of bodies that a store's index does not know; nobody uses the store.
 
+    What a killed process was writing is known: it stands in ``reserved`` until it is removed.
+    """
     with lmdb.open(str(store / "v1/index"), max_dbs=16, map_size=2**40) as environment:
-        entries = environment.open_db(b"entries", create=False)
-        with environment.begin(db=entries) as transaction:
-            known = {
-                int.from_bytes(name, "big") for name in transaction.cursor().iternext(values=False)
-            }
+        known = set()
+        for table in (b"entries", b"doomed", b"reserved"):
+            database = environment.open_db(table)
+            with environment.begin(db=database) as transaction:
+                for name in transaction.cursor().iternext(values=False):
+                    number = int.from_bytes(name, "big")
+                    known.update(range(number, number + (RANGE if table == b"reserved" else 1)))
     files = (store / "v1/bodies").glob("*/*")
     return [file for file in files if int(file.name, 16) not in known]
 

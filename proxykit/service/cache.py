@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from weakref import finalize
 
 from ..caching.control import Purger
 from ..caching.route_cache import RouteCache, RuleMatch
@@ -26,6 +27,9 @@ def compile_cache(compilation: Compilation, name: str, model: Cache) -> SharedCa
         shared = SharedCache(
             store, compilation.environment.sweeper, model.max_object_size, model.lock_timeout
         )
+        # Once no plan uses it and no exchange does; which thread finds that out is anybody's guess.
+        closing = finalize(shared, compilation.environment.reactor.callFromThread, store.close)
+        closing.atexit = False
         kept[definition] = shared
     return shared
 

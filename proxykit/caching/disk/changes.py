@@ -7,6 +7,7 @@ killed process leaves behind is found again without looking at a single folder.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 from typing import Any
 
@@ -44,6 +45,7 @@ _REMOVED = 0xFFFF_FFFF
 class Put:
     """Store a response.
 
+    :ivar size: of its content, in bytes.
     :ivar written: the file that was begun for it, if there is one.
     :ivar content: what of its content is in no file yet.
     :ivar known: the numbers of those that were judged when it was put.
@@ -55,6 +57,7 @@ class Put:
     key: bytes
     number: int
     head: StoredHead
+    size: int
     written: WrittenFile
     content: list[bytes]
     known: frozenset[int]
@@ -188,7 +191,9 @@ class Transaction:
     def _put(self, put: Put) -> bytes:
         index, transaction = self.index, self.transaction
         name = packed_number(put.number)
-        size = put.written.size + sum(map(len, put.content))
+        size = put.size
+        if put.written.size + sum(map(len, put.content)) != size:
+            raise OSError(errno.EIO, "some of the content was not written")
         put.in_file = self._wants_file(put, size)
         if put.in_file:
             if put.content:

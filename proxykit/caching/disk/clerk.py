@@ -145,6 +145,8 @@ class Clerk:
                 error=str(error),
             )
         self._reactor.callFromThread(self._opened, first)
+        if first is not None:
+            self._bury()
         while first is not None:
             try:
                 if not self._work():
@@ -161,6 +163,9 @@ class Clerk:
         layout = Layout(self._path)
         try:
             index = Index(layout.index)
+            if index.is_new and layout.has_bodies():
+                index.close()
+                raise Broken("the index is lost")
         except Broken as error:
             _log.warn("{path}: {error}; it begins empty", path=str(self._path), error=str(error))
             if not layout.start_anew():

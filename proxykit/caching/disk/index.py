@@ -198,7 +198,10 @@ def key_hash(key: bytes) -> bytes:
 
 
 class Index:
-    """See above. What reads may be called in any thread."""
+    """See above. What reads may be called in any thread.
+
+    :ivar is_new: whether there was none before.
+    """
 
     def __init__(self, directory: Path) -> None:
         """Open it, or begin it.
@@ -235,6 +238,7 @@ class Index:
         self.meta = table(b"meta")
         with environment.begin(write=True) as transaction:
             version = transaction.get(b"version", db=self.meta)
+            self.is_new = version is None
             if version is None:
                 transaction.put(b"version", b"1", db=self.meta)
             elif version != b"1":

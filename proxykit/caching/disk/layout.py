@@ -76,6 +76,11 @@ class Layout:
         """Give the path of a body's file: in one of 256 folders, by its lowest byte."""
         return f"{self._root}/bodies/{number & 0xFF:02x}/{number:016x}"
 
+    def has_bodies(self) -> bool:
+        """Say whether anything was ever stored here."""
+        with os.scandir(self._root / "bodies") as found:
+            return any(True for _ in found)
+
     def create(self, number: int) -> int:
         """Make a body's file, readable and writable.
 

@@ -38,6 +38,7 @@ class OpenedDirectory:
         self.index: Index | None = None
         self.layout: Layout | None = None
         self.failed = False
+        self._shutting_down = False
         self.clerk = Clerk(reactor, path, limits, min_free, _closing.get(path))
         self.numbers = Numbers(self.clerk.give)
         self.path = path
@@ -46,7 +47,7 @@ class OpenedDirectory:
         self._waiting: list[Deferred[None]] = []
         self._pool = ThreadPool(0, _MOST_THREADS, "proxykit-cache-read")
         self._pool.start()
-        self._trigger = reactor.addSystemEventTrigger("during", "shutdown", self.stop)
+        self._trigger = reactor.addSystemEventTrigger("during", "shutdown", self._shut_down)
         self.clerk.start(self._is_open)
 
     @classmethod
@@ -64,7 +65,7 @@ class OpenedDirectory:
     def leave(self) -> None:
         """One user less; the last one closes it."""
         self.users -= 1
-        if self.users == 0 and not self.failed:
+        if self.users == 0 and not self._shutting_down:
             self._reactor.removeSystemEventTrigger(self._trigger)
             self.stop()
 
@@ -83,9 +84,20 @@ class OpenedDirectory:
         self.index = None
         return stopped.addBoth(self._stop_reading)
 
+    def _shut_down(self) -> None:
+        """Write what is to be written before the process ends: nothing is served any more.
+
+        No Deferred, for Twisted does not wait for one in this phase, and the phase before is the
+        one in which exchanges are finished.
+        """
+        self._shutting_down = True
+        self.stop()
+        self._stop_reading(None)
+
     def _stop_reading(self, result: Any) -> None:
         # Threads that read must be done before LMDB is closed under them.
-        self._pool.stop()
+        if not self._pool.joined:
+            self._pool.stop()
         self.clerk.close()
 
     def _is_open(self, first: int | None) -> None:

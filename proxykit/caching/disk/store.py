@@ -220,6 +220,7 @@ class DiskStore:
             body.key,
             body.number,
             head,
+            body.size,
             writer.written,
             writer.rest,
             known=frozenset(each.body.number for each in view),

@@ -8,6 +8,7 @@ from twisted.application.service import ServiceMaker
 from proxykit.balancing.round_robin import RoundRobinFactory
 from proxykit.caching.disk.factory import DiskStoreFactory
 from proxykit.caching.memory import MemoryStoreFactory
+from proxykit.caching.redis.factory import RedisStoreFactory
 from proxykit.filters.access import AccessFactory
 from proxykit.filters.headers import HeadersFactory
 
@@ -21,4 +22,5 @@ access = AccessFactory()
 headers = HeadersFactory()
 disk_store = DiskStoreFactory()
 memory_store = MemoryStoreFactory()
+redis_store = RedisStoreFactory()
 round_robin = RoundRobinFactory()

@@ -24,7 +24,7 @@ demo: .venv/.installed
 	@$(BIN)/python -m demo
 
 test: lint
-	@tests/install-packages curl node=nodejs chromium openssl
+	@tests/install-packages curl node=nodejs chromium openssl redis-server
 	$(BIN)/python -m pytest
 
 lint: .venv/.installed

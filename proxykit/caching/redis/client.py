@@ -161,7 +161,7 @@ class RedisClient:
             )
             if self._tls is not None:
                 endpoint = wrapClientTLS(self._tls, endpoint)
-        connecting = endpoint.connect(Factory.forProtocol(lambda: _Connection(self)))
+        connecting = endpoint.connect(_Connections.forProtocol(lambda: _Connection(self)))
         connecting.addCallbacks(self._connected, self._not_connected)
 
     def _connected(self, connection: _Connection) -> None:
@@ -214,6 +214,10 @@ class RedisClient:
         self._missed += 1
         if self._missed == _MOST_MISSED:
             connection.lose(f"the server took longer than {self.timeout:g} s to answer")
+
+
+class _Connections(Factory):
+    noisy = False
 
 
 class _Connection(Protocol):

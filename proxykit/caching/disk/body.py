@@ -167,3 +167,11 @@ def _cut(block: bytes, offset: int, most: int) -> bytes:
 
 def _pread(file: OpenFile, offset: int, most: int) -> bytes:
     return os.pread(file.descriptor, most, offset)
+
+
+def load_all(bodies: list[DiskBody]) -> list[Pieces] | None:
+    """In a thread: read contents; ``None`` when some cannot be, which whoever asks finds out."""
+    try:
+        return [body.load() for body in bodies]
+    except (OSError, Damaged):
+        return None

@@ -20,6 +20,7 @@ from attrs import define, field
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from .burial import bury_the_dead
 from .changes import (
     Change,
     Limits,
@@ -27,7 +28,6 @@ from .changes import (
     Put,
     Reserve,
     Transaction,
-    bury_the_dead,
     candidates,
 )
 from .files import WrittenFile
@@ -41,6 +41,7 @@ _MOST_AT_ONCE = 512
 _PURGED_AT_ONCE = 500
 _BURY_SECONDS = 30.0
 _SAY_SECONDS = 60.0
+_PASSING = (OSError, lmdb.DiskError, lmdb.MapFullError, lmdb.ReadersFullError, lmdb.LockError)
 
 
 @define(slots=True, eq=False)
@@ -257,7 +258,8 @@ class Clerk:
             return
         try:
             applied = self._apply([order.change for order in batch])
-        except (OSError, lmdb.Error) as error:
+        except Exception as error:
+            # Whatever it is: everybody who waits is answered.
             self._complain(error)
             applied = [self._apply_alone(order.change) for order in batch]
         results += zip(batch, applied, strict=True)
@@ -267,7 +269,7 @@ class Clerk:
     def _apply_alone(self, change: Change) -> Any:
         try:
             return self._apply([change])[0]
-        except (OSError, lmdb.Error) as error:
+        except Exception as error:
             self._complain(error)
             if isinstance(change, Put):
                 self._discard(Discard(change.written))
@@ -286,7 +288,7 @@ class Clerk:
             for start in range(0, len(numbers), _PURGED_AT_ONCE):
                 some = numbers[start : start + _PURGED_AT_ONCE]
                 count += self._write(partial(Transaction.purge, purge=purge, numbers=some))
-        except (OSError, lmdb.Error) as error:
+        except Exception as error:
             self._complain(error)
         return count
 
@@ -297,7 +299,7 @@ class Clerk:
             while self._write(partial(Transaction.evict, reserve=lacking)):
                 lacking = self._lacking()
             self.is_full = lacking > 0
-        except (OSError, lmdb.Error) as error:
+        except Exception as error:
             self._complain(error)
 
     def _write(self, work: Callable[[Transaction], Any]) -> Any:
@@ -335,7 +337,7 @@ class Clerk:
         try:
             count = bury_the_dead(self.index, self.layout)
             self._make_room()
-        except (OSError, lmdb.Error) as error:
+        except Exception as error:
             self._complain(error)
         else:
             if count:
@@ -343,7 +345,9 @@ class Clerk:
 
     def _complain(self, error: Exception) -> None:
         """Say what is wrong with the disk, once in a while."""
-        if isinstance(error, (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.PanicError)):
+        if not isinstance(error, _PASSING):
+            # It is not the disk: what is in the index makes no sense.
+            _log.failure("the cache's index is damaged", Failure(error))
             assert self.layout is not None
             self.layout.mark_broken()
         if monotonic() - self._said >= _SAY_SECONDS:

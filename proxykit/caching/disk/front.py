@@ -6,6 +6,7 @@ made; who asks compares that. So what another process purges is gone here, too.
 
 from __future__ import annotations
 
+import resource
 from collections import OrderedDict
 
 from ..eviction import Entry, S3Fifo
@@ -115,3 +116,9 @@ class Front:
         else:
             del self._with_files[key]
             self._files -= len(entry.responses)
+
+
+def most_files() -> int:
+    """Give how many files to keep open: connections need descriptors more."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(16, min(1024, soft // 8))

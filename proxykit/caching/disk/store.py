@@ -6,7 +6,6 @@ that is said of a key is said by the index, which every worker of the machine sh
 
 from __future__ import annotations
 
-import resource
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -23,20 +22,21 @@ from ...interfaces import ICacheStore
 from ..keys import PARTS
 from ..pieces import Pieces
 from ..stored import StoredHead, StoredResponse
-from .body import DiskBody
-from .changes import Limits, Purge, Put, Remove, Touch, Update
-from .files import Damaged, OpenFile, checksums_of, open_body
-from .front import Front, FrontEntry
-from .index import LONGEST_KEY, Record, index_key, unpack_references
+from .asked import Asked
+from .body import DiskBody, load_all
+from .changes import Limits, Purge, Put, Remove, Update
+from .files import OpenFile, open_body
+from .front import Front, FrontEntry, most_files
+from .index import LONGEST_KEY, index_key, unpack_references
+from .loading import Loaded, Loader
 from .opened import OpenedDirectory
+from .purges import Purges, concerns
 from .writer import DiskWriter
 
 _log = Logger()
 
 _MOST_UNWRITTEN = 64 * 1024 * 1024  # in memory, because the disk is slower than the servers
 _MOST_VARIANTS = 64
-_NOTED_SECONDS = 5.0
-_MOST_NOTED = 8192
 _SLOW_SECONDS = 0.01
 _COLD_SECONDS = 5.0
 
@@ -83,14 +83,13 @@ class DiskStore:
         self._clock = clock
         self._disk: OpenedDirectory | None = None
         self._closed = False
-        self._front = Front(memory, _most_files())
+        self._front = Front(memory, most_files())
         self._pending: dict[bytes, _Pending] = {}
-        self._purges: list[tuple[Purge, list[Deferred[None]]]] = []
-        self._loading: dict[bytes, list[Deferred[Sequence[StoredResponse]]]] = {}
+        self._purges = Purges()
+        self._loader = Loader(self, self._loaded)
         self._unwritten = 0
         self._writing = 0
-        self._asked: list[FrontEntry] = []
-        self._period = 0
+        self._asked = Asked(reactor, self.give)
         self._cold_until = 0.0
 
     def __repr__(self) -> str:
@@ -106,7 +105,7 @@ class DiskStore:
         pending = self._pending.get(key)
         if pending is not None:
             return pending.responses
-        if self._purges and (purged := self._purged(key)) is not None:
+        if self._purges and (purged := self._purges.wait(key)) is not None:
             return purged.addCallback(lambda nothing: self._lookup_later(key))
         entry = self._front.get(key)
         if entry is None:
@@ -118,8 +117,8 @@ class DiskStore:
             return self._unreadable(error)
         if entry.value != value:
             return self._look_up_on_disk(key)
-        if entry.period != self._period:
-            self._note(entry)
+        if entry.period != self._asked.period:
+            self._asked.note(entry)
         if not (entry.in_memory or entry.promoting):
             self._promote(entry)
         return entry.responses
@@ -315,76 +314,20 @@ class DiskStore:
         return value
 
     def _load(self, key: bytes) -> Deferred[Sequence[StoredResponse]]:
-        """Have a thread read what is under a key: record, file, and the first block of it."""
         assert self._disk is not None
-        deferred: Deferred[Sequence[StoredResponse]] = Deferred()
-        waiting = self._loading.get(key)
-        if waiting is not None:
-            waiting.append(deferred)
-            return deferred
-        self._loading[key] = [deferred]
-        self._disk.in_thread(self._read, key).addCallbacks(
-            partial(self._loaded, key), partial(self._not_loaded, key)
-        )
-        return deferred
+        return self._loader.load(self._disk, key)
 
-    def _read(self, key: bytes) -> tuple[bytes | None, list[StoredResponse], list[int]]:
-        """In a thread: give what ``keys`` holds, the responses, and the numbers of what is bad."""
-        disk = self._disk
-        if disk is None or disk.index is None:
-            return None, [], []
-        value, found = disk.index.load(key)
-        good, bad = [], []
-        for number, record, content in found:
-            response = self._response(key, number, record, content)
-            try:
-                if response is None:
-                    raise Damaged("its record is wrong")
-                response.body.check()
-            except (OSError, Damaged) as error:
-                bad.append(number)
-                _log.warn("a stored response is lost: {error}", error=str(error))
-            else:
-                good.append(response)
-        return value, good, bad
-
-    def _response(
-        self, key: bytes, number: int, record: Record | None, content: bytes | None
-    ) -> StoredResponse | None:
-        if record is None:
-            return None
-        if content is not None and (
-            len(content) != record.size or checksums_of(content) != record.checksums
-        ):
-            return None
-        pieces = None
-        if content is not None or record.size == 0:
-            pieces = Pieces.of(content or b"")
-        body = DiskBody(
-            self, key, number, record.size, pieces, None, record.size, None, record.checksums
-        )
-        return StoredResponse(record.head, body)
-
-    def _loaded(
-        self, key: bytes, result: tuple[bytes | None, list[StoredResponse], list[int]]
-    ) -> None:
-        value, good, bad = result
-        responses: tuple[StoredResponse, ...] = tuple(good)
+    def _loaded(self, key: bytes, loaded: Loaded) -> tuple[StoredResponse, ...]:
+        """Keep what was read at hand; give what is the answer by now."""
         pending = self._pending.get(key)
         if pending is not None:
-            responses = pending.responses
-        elif bad:
-            for number in bad:
-                self._change(key, responses, Remove(key, number))
-        elif value is not None and responses:
-            self._note(self._front.put(key, value, responses))
-        for deferred in self._loading.pop(key):
-            deferred.callback(responses)
-
-    def _not_loaded(self, key: bytes, failure: Any) -> None:
-        _log.failure("the cache on disk cannot be read", failure)
-        for deferred in self._loading.pop(key):
-            deferred.callback(())
+            return pending.responses
+        if loaded.bad:
+            for number in loaded.bad:
+                self._change(key, loaded.good, Remove(key, number))
+        elif loaded.value is not None and loaded.good:
+            self._asked.note(self._front.put(key, loaded.value, loaded.good))
+        return loaded.good
 
     # --- changing -----------------------------------------------------------------------------
 
@@ -396,7 +339,7 @@ class DiskStore:
         disk = self._disk
         if disk is None or disk.index is None:
             return ()
-        if any(_concerns(purge, key) for purge, _ in self._purges):
+        if self._purges.concern(key):
             return ()
         value = self._value(key)
         if value is None:
@@ -408,7 +351,7 @@ class DiskStore:
             _, found = disk.index.load(key)
         except lmdb.Error:
             return ()
-        responses = [self._response(key, *each) for each in found]
+        responses = [self._loader.response(key, *each) for each in found]
         return tuple(each for each in responses if each is not None)
 
     def _change(
@@ -455,43 +398,18 @@ class DiskStore:
             if self._disk is None or self._disk.index is None:
                 return 0
         purge = Purge(by, what, soft, self._clock())
-        for key in [key for key in self._pending if _concerns(purge, key)]:
+        for key in [key for key in self._pending if concerns(purge, key)]:
             del self._pending[key]
-        entry: tuple[Purge, list[Deferred[None]]] = (purge, [])
-        self._purges.append(entry)
+        self._purges.add(purge)
         result: Deferred[int] = Deferred()
-        self.give(purge, partial(self._was_purged, entry, result))
+        self.give(purge, partial(self._was_purged, purge, result))
         return result
 
-    def _was_purged(
-        self,
-        entry: tuple[Purge, list[Deferred[None]]],
-        result: Deferred[int],
-        count: int | None,
-    ) -> None:
-        self._purges.remove(entry)
+    def _was_purged(self, purge: Purge, result: Deferred[int], count: int | None) -> None:
+        self._purges.done(purge)
         result.callback(count or 0)
-        for deferred in entry[1]:
-            deferred.callback(None)
 
-    def _purged(self, key: bytes) -> Deferred[None] | None:
-        """Give what fires when a purge of a key is done, ``None`` when there is none."""
-        for purge, waiting in self._purges:
-            if _concerns(purge, key):
-                deferred: Deferred[None] = Deferred()
-                waiting.append(deferred)
-                return deferred
-        return None
-
-    # --- what is asked for --------------------------------------------------------------------
-
-    def _note(self, entry: FrontEntry) -> None:
-        """Note that an entry was asked for, once a period."""
-        entry.period = self._period
-        if len(self._asked) < _MOST_NOTED:
-            self._asked.append(entry)
-        if len(self._asked) == 1:
-            self._reactor.callLater(_NOTED_SECONDS, self._tell_asked)
+    # --- memory -------------------------------------------------------------------------------
 
     def _promote(self, entry: FrontEntry) -> None:
         """Have contents read into memory: they were asked for again while they were at hand."""
@@ -499,7 +417,7 @@ class DiskStore:
         entry.promoting = True
         if worth and self._disk is not None:
             bodies = [each.body for each in entry.responses if each.body.content is None]
-            self._disk.in_thread(_read_all, bodies).addCallbacks(
+            self._disk.in_thread(load_all, bodies).addCallbacks(
                 partial(self._promoted, entry, bodies), lambda failure: None
             )
 
@@ -511,19 +429,6 @@ class DiskStore:
                 body.content = content
             self._front.put(entry.key, entry.value, entry.responses)
 
-    def _tell_asked(self) -> None:
-        asked, self._asked = self._asked, []
-        self._period += 1
-        self.give(Touch(tuple(each.body.number for entry in asked for each in entry.responses)))
-
-
-def _read_all(bodies: list[DiskBody]) -> list[Pieces] | None:
-    """In a thread: read contents; ``None`` when some cannot be, which whoever asks finds out."""
-    try:
-        return [body.load() for body in bodies]
-    except (OSError, Damaged):
-        return None
-
 
 def _is_at_hand(response: StoredResponse) -> bool:
     return response.body.content is not None or response.body.file is not None
@@ -531,18 +436,3 @@ def _is_at_hand(response: StoredResponse) -> bool:
 
 def _with_number(view: Sequence[StoredResponse], number: int) -> StoredResponse | None:
     return next((each for each in view if each.body.number == number), None)
-
-
-def _concerns(purge: Purge, key: bytes) -> bool:
-    """Say whether a purge may take what is under a key."""
-    if purge.by == "tag":
-        return True
-    if purge.by == "prefix":
-        return key.startswith(purge.what)
-    return key == purge.what or key.startswith(purge.what + PARTS)
-
-
-def _most_files() -> int:
-    """Give how many files to keep open: connections need descriptors more."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(16, min(1024, soft // 8))

@@ -39,6 +39,21 @@ def is_chunk(data: Any, size: int, index: int, checksums: bytes) -> bool:
     )
 
 
+def cut_in_chunks(content: Pieces) -> list[bytes]:
+    """Cut complete content in chunks."""
+    data = content.whole
+    if data is None:
+        pieces = []
+        position = 0
+        while piece := content.read(position, CHUNK):
+            pieces.append(piece)
+            position += len(piece)
+        data = b"".join(pieces)
+    if len(data) <= CHUNK:
+        return [data] if data else []
+    return [data[start : start + CHUNK] for start in range(0, len(data), CHUNK)]
+
+
 @implementer(IStoredBody)
 @define(slots=True, eq=False)
 class RedisBody:

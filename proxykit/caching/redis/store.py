@@ -26,11 +26,11 @@ from zope.interface import implementer
 
 from ...interfaces import ICacheStore
 from ..keys import PARTS
-from ..packing import Unreadable, checksum, pack, pack_head, sealed, unpack, unpack_head, unsealed
-from ..pieces import Pieces
+from ..packing import Unreadable, checksum
 from ..stored import StoredHead, StoredResponse
 from .client import Command, RedisAway, RedisClient, RedisRefused
-from .content import CHUNK, INLINE, RedisBody, RedisWriter, chunks_of, is_chunk
+from .content import INLINE, RedisBody, RedisWriter, chunks_of, cut_in_chunks, is_chunk
+from .records import NAME_SIZE, pack_response, unpack_response
 
 _log = Logger()
 
@@ -42,7 +42,6 @@ _SHORTEST_SECONDS = 60
 _VALIDATED_SECONDS = 86_400  # how long what can be validated is kept past its freshness
 _SCANNED_AT_ONCE = 500
 _MEASURE_SECONDS = 5.0
-_NAME_SIZE = 12
 _USED_MEMORY = b"used_memory:"
 
 Found = tuple[StoredResponse, ...]
@@ -97,7 +96,7 @@ class RedisStore:
             self._measure()
             if self._is_full:
                 return None
-        return RedisWriter(self, key, os.urandom(_NAME_SIZE))
+        return RedisWriter(self, key, os.urandom(NAME_SIZE))
 
     def update(self, key: bytes, stored: StoredResponse, head: StoredHead) -> None:
         """See ``ICacheStore``."""
@@ -132,7 +131,7 @@ class RedisStore:
             return 0
 
         def purge_members(members: Any) -> Deferred[list[int]]:
-            keys = dict.fromkeys(each[_NAME_SIZE:] for each in members)
+            keys = dict.fromkeys(each[NAME_SIZE:] for each in members)
             only = partial(_carries, tag)
             counts = [self._purge_key(key, soft=soft, only=only) for key in keys]
             if not soft:
@@ -167,7 +166,7 @@ class RedisStore:
         """Take a response whose content is complete."""
         content = body.content
         assert content is not None
-        chunks = _cut_in_chunks(content)
+        chunks = cut_in_chunks(content)
         body.checksums = b"".join(map(checksum, chunks))
         client = self.client
         if not client.is_usable:
@@ -221,23 +220,10 @@ class RedisStore:
             return
         for name, data in zip(raw[::2], raw[1::2], strict=False):
             try:
-                yield self._response(key, name, data)
+                yield unpack_response(self, key, name, data)
             except (Unreadable, TypeError, ValueError) as error:
                 _log.warn("what is stored in Redis is not usable: {error}", error=str(error))
                 self.client.send_all([(b"HDEL", self._key(key), name)])
-
-    def _response(self, key: bytes, name: bytes, data: bytes) -> StoredResponse:
-        stored_key, head, size, checksums, content = unpack(unsealed(data))
-        if stored_key != key or type(size) is not int or type(checksums) is not bytes:
-            raise Unreadable("it is of another key, or no record")
-        if size < 0 or len(checksums) != 8 * chunks_of(size) or len(name) != _NAME_SIZE:
-            raise Unreadable("it is no record")
-        body = RedisBody(self, key, name, size, checksums)
-        if size <= INLINE:
-            if size and not is_chunk(content, size, 0, checksums):
-                raise Unreadable("its content is wrong")
-            body.content = Pieces.of(content or b"")
-        return StoredResponse(unpack_head(head), body)
 
     def _check(self, response: StoredResponse) -> Deferred[bool] | None:
         """Get the first chunk, and ask whether the others are there."""
@@ -269,14 +255,11 @@ class RedisStore:
     ) -> Deferred[Any] | None:
         """Send a record, and chunks before it; give what fires when that was done."""
         seconds = self._useful_seconds(head)
-        inline = None
-        if body.size <= INLINE:
-            inline = body.content.whole if body.content is not None else None
-            if inline is None:
-                return None
-        record = sealed(pack((key, pack_head(head), body.size, body.checksums, inline)))
+        record = pack_response(key, head, body)
+        if record is None:
+            return None
         commands: list[Command] = []
-        for index in range(chunks_of(body.size) if inline is None else 0):
+        for index in range(chunks_of(body.size) if body.size > INLINE else 0):
             name = self._chunk(body.name, index)
             if chunks:
                 commands.append((b"SET", name, chunks[index], b"EX", seconds))
@@ -305,8 +288,8 @@ class RedisStore:
 
         def check(members: Any) -> None:
             for member in members:
-                key = self._key(member[_NAME_SIZE:])
-                self.client.send(b"HEXISTS", key, member[:_NAME_SIZE]).addCallbacks(
+                key = self._key(member[NAME_SIZE:])
+                self.client.send(b"HEXISTS", key, member[:NAME_SIZE]).addCallbacks(
                     lambda there, member=member: (
                         None if there else self.client.send_all([(b"SREM", name, member)])
                     ),
@@ -429,20 +412,6 @@ def _none_purged(failure: Any) -> int:
 
 def _carries(tag: bytes, head: StoredHead) -> bool:
     return tag in head.tags
-
-
-def _cut_in_chunks(content: Pieces) -> list[bytes]:
-    data = content.whole
-    if data is None:
-        pieces = []
-        position = 0
-        while piece := content.read(position, CHUNK):
-            pieces.append(piece)
-            position += len(piece)
-        data = b"".join(pieces)
-    if len(data) <= CHUNK:
-        return [data] if data else []
-    return [data[start : start + CHUNK] for start in range(0, len(data), CHUNK)]
 
 
 def _escaped(pattern: bytes) -> bytes:

@@ -10,8 +10,10 @@ import lmdb
 import pytest
 
 from benchmarks.kill_disk import bytes_below, orphans
+from proxykit.caching.disk.burial import give_back
 from proxykit.caching.disk.changes import RANGE
-from proxykit.caching.disk.index import BLOCK, Record
+from proxykit.caching.disk.index import BLOCK, Index, Record
+from proxykit.caching.disk.layout import Layout
 from proxykit.caching.disk.store import DiskStore
 
 from .disk_stores import MIB, NOW, Stores, head
@@ -366,15 +368,40 @@ def test_a_disk_that_cannot_be_written_costs_nothing_but_the_entry(stores, store
     assert stores.contents(store, b"before") == [b"x" * 5000]
 
 
-def test_a_directory_that_cannot_be_had_is_no_cache(tmp_path):
-    stores = Stores(tmp_path)
+def test_a_directory_that_cannot_be_had_is_no_cache_until_it_can(stores, monkeypatch):
     stores.directory.write_bytes(b"a file")
     store = DiskStore(stores.turns, stores.directory, 64 * MIB, 0)
 
     assert stores.lookup(store, b"k") == ()
     assert store.begin(b"k", 10) is None
     assert stores.now(store.purge(b"k", soft=False)) == 0
-    store.close()
+    stores.directory.unlink()
+    assert stores.lookup(store, b"k") == ()  # it is not tried with every request
+    monkeypatch.setattr(store._disk, "_tried_again_from", 0.0)
+    stores.open.append(store)
+    assert stores.lookup(store, b"k") == ()
+    stores.put(store, b"k")
+    assert stores.contents(store, b"k") == [b"content"]
+
+
+def test_when_nothing_else_makes_room_files_go_and_are_misses(stores):
+    store = stores.make()
+    for number in range(10):
+        stores.put(store, b"k%d" % number, random_bytes(40_000))
+    stores.settle(store)
+    stores.close(store)
+    layout = Layout(stores.directory)
+    index = Index(layout.index)
+    assert give_back(index, layout, 100_000) >= 100_000
+    index.close()
+    layout.close()
+    assert len(bodies(stores)) == 7
+
+    store = stores.make()
+    found = [stores.contents(store, b"k%d" % number) for number in range(10)]
+    assert found == [[]] * 3 + [[random_bytes(40_000)]] * 7
+    stores.settle(store)
+    assert give_back(store._disk.index, store._disk.layout, 1) > 0
 
 
 # --- bounds -----------------------------------------------------------------------------------

@@ -1,9 +1,12 @@
-"""Clears up after processes that were killed: their numbers are known, so nothing is searched."""
+"""Clears up: after processes that were killed, and when a disk is so full that nothing else helps.
+
+The numbers of files are known, so nothing is searched.
+"""
 
 from __future__ import annotations
 
 from .changes import RANGE
-from .index import Index, packed_number, unpacked_number
+from .index import Index, Place, packed_number, unpacked_number
 from .layout import Layout
 
 
@@ -47,3 +50,25 @@ def _clear(index: Index, layout: Layout, first: int) -> int:
     with index.environment.begin(write=True) as transaction:
         transaction.delete(packed_number(first), db=index.reserved)
     return len(lost)
+
+
+def give_back(index: Index, layout: Layout, wanted: int) -> int:
+    """Remove files of what is to leave next, without a word in the index: that has no room to grow.
+
+    Who looks for one of them finds it lost, as any file that is.
+
+    :param wanted: how much is to be freed, in bytes.
+    :returns: how much may have been.
+    """
+    freed = 0
+    with index.environment.begin() as transaction:
+        for table in (index.probation, index.main):
+            for _, name in transaction.cursor(db=table):
+                data = transaction.get(name, db=index.places)
+                place = None if data is None else Place.unpack(data)
+                if place is not None and place.has_file:
+                    layout.unlink(unpacked_number(name))
+                    freed += place.charge
+                if freed >= wanted:
+                    return freed
+    return freed

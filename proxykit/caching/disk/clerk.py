@@ -20,7 +20,7 @@ from attrs import define, field
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from .burial import bury_the_dead
+from .burial import bury_the_dead, give_back
 from .changes import (
     Change,
     Limits,
@@ -30,6 +30,7 @@ from .changes import (
     Transaction,
     candidates,
 )
+from .complaint import Complaint
 from .files import WrittenFile
 from .index import Broken, Index
 from .layout import Layout
@@ -40,7 +41,7 @@ _GATHER_SECONDS = 0.02
 _MOST_AT_ONCE = 512
 _PURGED_AT_ONCE = 500
 _BURY_SECONDS = 30.0
-_SAY_SECONDS = 60.0
+_LEAST_FREE = 4 * 1024 * 1024  # what the index may need to forget things, in bytes
 _PASSING = (OSError, lmdb.DiskError, lmdb.MapFullError, lmdb.ReadersFullError, lmdb.LockError)
 
 
@@ -109,7 +110,9 @@ class Clerk:
         self._orders: SimpleQueue[Order] = SimpleQueue()
         self._removed: list[int] = []
         self._buried = 0.0
-        self._said = -_SAY_SECONDS
+        self._complaint = Complaint(
+            f"the cache in {path} cannot be written, and something is not stored"
+        )
         self.thread = Thread(target=self._run, name="proxykit-cache-disk", daemon=True)
 
     def start(self, opened: Callable[[int | None], None]) -> None:
@@ -294,13 +297,22 @@ class Clerk:
 
     def _make_room(self) -> None:
         """Forget what is to leave first, while there is too much."""
-        try:
-            lacking = self._lacking()
-            while self._write(partial(Transaction.evict, reserve=lacking)):
+        assert self.index is not None
+        assert self.layout is not None
+        for _ in range(2):
+            try:
                 lacking = self._lacking()
-            self.is_full = lacking > 0
-        except Exception as error:
-            self._complain(error)
+                while self._write(partial(Transaction.evict, reserve=lacking)):
+                    lacking = self._lacking()
+                self.is_full = self._lacking() > 0
+            except Exception as error:
+                self.is_full = True
+                self._complain(error)
+            else:
+                return
+            # Even to forget something the index needs a little room.
+            if not give_back(self.index, self.layout, self._lacking()):
+                return
 
     def _write(self, work: Callable[[Transaction], Any]) -> Any:
         """Do something in a transaction, then remove the files that it doomed.
@@ -325,7 +337,7 @@ class Clerk:
     def _lacking(self) -> int:
         """Give how much of the file system must be freed for others, in bytes."""
         found = os.statvfs(self._path)
-        return max(0, self.min_free - found.f_bavail * found.f_frsize)
+        return max(0, max(self.min_free, _LEAST_FREE) - found.f_bavail * found.f_frsize)
 
     def _bury(self) -> None:
         """Look now and then for what killed processes left behind."""
@@ -345,18 +357,13 @@ class Clerk:
 
     def _complain(self, error: Exception) -> None:
         """Say what is wrong with the disk, once in a while."""
-        if not isinstance(error, _PASSING):
+        # What the system says of a disk comes as a plain lmdb.Error.
+        if type(error) is not lmdb.Error and not isinstance(error, _PASSING):
             # It is not the disk: what is in the index makes no sense.
             _log.failure("the cache's index is damaged", Failure(error))
             assert self.layout is not None
             self.layout.mark_broken()
-        if monotonic() - self._said >= _SAY_SECONDS:
-            self._said = monotonic()
-            _log.error(
-                "the cache in {path} cannot be written, and something is not stored: {error}",
-                path=str(self._path),
-                error=str(error),
-            )
+        self._complaint.say(error)
 
 
 def _tell(done: list[tuple[Callable[[Any], None], Any]]) -> None:

@@ -21,6 +21,7 @@ Tables:
 
 from __future__ import annotations
 
+import os
 import struct
 import sys
 from collections.abc import Iterator
@@ -48,6 +49,8 @@ _COUNTERS = struct.Struct(">6Q")
 # Address space, not memory: what the index may hold is limited in ``disk.changes``.
 _MAP_SIZE = 2**40 if sys.maxsize > 2**32 else 2**29
 _KEPT_OF_LONG = 440
+_MOST_READERS = 1024
+_LOCK_SIZE = 64 * (_MOST_READERS + 8)
 
 
 class Broken(Exception):
@@ -207,14 +210,16 @@ class Index:
         """Open it, or begin it.
 
         :raises Broken: when what is there is no index of this version.
+        :raises OSError: when there is no room for one.
         """
+        _allocate(directory / "lock.mdb")
         try:
             # One fdatasync a transaction: a power failure may undo the last, no more.
             self.environment = lmdb.open(
                 str(directory),
                 map_size=_MAP_SIZE,
                 max_dbs=16,
-                max_readers=1024,
+                max_readers=_MOST_READERS,
                 max_spare_txns=8,
                 metasync=False,
                 readahead=False,
@@ -336,3 +341,17 @@ class Index:
         """Give how large the index's file is."""
         size: int = (self.environment.info()["last_pgno"] + 1) * self.environment.stat()["psize"]
         return size
+
+
+def _allocate(path: Path) -> None:
+    """Give LMDB's table of readers its room on the disk before it is mapped.
+
+    It is written through the map: a full disk would end the process with a SIGBUS.
+
+    :raises OSError: when there is no room.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.posix_fallocate(descriptor, 0, _LOCK_SIZE)
+    finally:
+        os.close(descriptor)

@@ -7,8 +7,10 @@ reload there are two for as long as the old configuration has exchanges.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 from threading import Thread
+from time import monotonic
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -22,6 +24,7 @@ from .layout import Layout
 from .numbers import Numbers
 
 _MOST_THREADS = 4
+_TRY_AGAIN_SECONDS = 30.0
 
 _opened: dict[Path, OpenedDirectory] = {}
 _closing: dict[Path, Thread] = {}
@@ -39,6 +42,7 @@ class OpenedDirectory:
         self.layout: Layout | None = None
         self.failed = False
         self._shutting_down = False
+        self._tried_again_from = inf
         self.clerk = Clerk(reactor, path, limits, min_free, _closing.get(path))
         self.numbers = Numbers(self.clerk.give)
         self.path = path
@@ -102,12 +106,19 @@ class OpenedDirectory:
 
     def _is_open(self, first: int | None) -> None:
         stopped, self.failed = self.failed, self.failed or first is None
+        if first is None:
+            self._tried_again_from = monotonic() + _TRY_AGAIN_SECONDS
         if first is not None and not stopped:
             self.index, self.layout = self.clerk.index, self.clerk.layout
             self.numbers.add(first)
         waiting, self._waiting = self._waiting, []
         for deferred in waiting:
             deferred.callback(None)
+
+    @property
+    def may_be_tried_again(self) -> bool:
+        """Whether it could not be opened, and that was a while ago."""
+        return monotonic() > self._tried_again_from and not self._shutting_down
 
     def when_open(self) -> Deferred[None] | None:
         """Give what fires once it is open, or known not to open; ``None`` when that is known."""

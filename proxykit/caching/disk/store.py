@@ -25,6 +25,7 @@ from ..stored import StoredHead, StoredResponse
 from .asked import Asked
 from .body import DiskBody, load_all
 from .changes import Limits, Purge, Put, Remove, Update
+from .complaint import Complaint
 from .files import OpenFile, open_body
 from .front import Front, FrontEntry, most_files
 from .index import LONGEST_KEY, index_key, unpack_references
@@ -91,6 +92,7 @@ class DiskStore:
         self._writing = 0
         self._asked = Asked(reactor, self.give)
         self._cold_until = 0.0
+        self._complaint = Complaint(f"the index of the cache in {path} cannot be read")
 
     def __repr__(self) -> str:
         return f"<DiskStore {self._path} {len(self._front)} at hand {len(self._pending)} pending>"
@@ -277,6 +279,10 @@ class DiskStore:
         """Have the directory opened; give what fires when it is, ``None`` when nothing will."""
         if self._closed:
             return None
+        if self._disk is not None and self._disk.may_be_tried_again:
+            # The disk may have been full, or not mounted yet.
+            self._disk.leave()
+            self._disk = None
         if self._disk is None:
             self._disk = OpenedDirectory.of(self._reactor, self._path, self._limits, self._min_free)
         return self._disk.when_open()
@@ -292,7 +298,7 @@ class DiskStore:
         return () if self._value(key) is None else self._load(key)
 
     def _unreadable(self, error: lmdb.Error) -> tuple[()]:
-        _log.error("the cache's index cannot be read: {error}", error=str(error))
+        self._complaint.say(error)
         return ()
 
     def _value(self, key: bytes) -> bytes | None:

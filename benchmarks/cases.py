@@ -16,6 +16,7 @@ class Service(enum.Enum):
     FORWARD = "forward"
     TUNNEL = "tunnel"
     CACHE = "cache"
+    DISK = "disk"
 
 
 class Heads(enum.Enum):
@@ -85,7 +86,14 @@ class Case:
 KIB = 1024
 MIB = 1024 * KIB
 
-BODIES = {"/1k": KIB, "/64k": 64 * KIB, "/1m": MIB, "/64m": 64 * MIB, "/public-1k": KIB}
+BODIES = {
+    "/1k": KIB,
+    "/64k": 64 * KIB,
+    "/1m": MIB,
+    "/64m": 64 * MIB,
+    "/public-1k": KIB,
+    "/public-64k": 64 * KIB,
+}
 """What the origin serves: paths, and the sizes of what is there in bytes."""
 
 CASES = (
@@ -109,6 +117,7 @@ CASES = (
         Heads.VARIED,
     ),
     Case("cache-hit", "reverse, memory hit, 1 KiB", Service.CACHE, "/public-1k", KIB),
+    Case("cache-hit-disk", "reverse, disk hit, 64 KiB", Service.DISK, "/public-64k", 64 * KIB),
     Case("tls-1k", "reverse, TLS terminated, 1 KiB", Service.TLS, "/1k", KIB),
     Case("forward-1k", "forward, 1 KiB", Service.FORWARD, "/1k", KIB),
     Case("forward-64k", "forward, 64 KiB", Service.FORWARD, "/64k", 64 * KIB),

@@ -45,7 +45,7 @@ http {{
         add_header X-Content-Type-Options "nosniff";
         add_header Strict-Transport-Security "max-age=31536000; includeSubDomains";
         location / {{ }}
-        location = /public-1k {{ add_header Cache-Control "public, max-age=86400"; }}
+        location /public- {{ add_header Cache-Control "public, max-age=86400"; }}
         location /varied/ {{
             add_header Cache-Control "private, max-age=600";
             add_header Vary "Accept-Encoding";

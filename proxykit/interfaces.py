@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .engine.exchange import Exchange
     from .engine.record import ExchangeRecord
     from .message.response import Response
+    from .net.files import FileRegion
 
 __all__ = [
     "IAuthenticating",
@@ -345,10 +346,12 @@ class IStoredBody(Interface):
         :returns: the piece, at once from memory, or a Deferred of it.
         """
 
-    def file_region() -> tuple[int, int] | None:
-        """Give a file descriptor and where in the file the content begins, for ``sendfile``.
+    def file_region() -> FileRegion | None:
+        """Give where in an open file all of it lies, for ``sendfile``.
 
-        :returns: ``None`` when it does not lie in a file, or not all of it.
+        Nobody who sends that waits for a disk, and it was checked as content is that is read.
+
+        :returns: ``None`` when it lies in no file, or would have to be waited for.
         """
 
 
@@ -383,6 +386,10 @@ class ICacheStore(Interface):
     """
 
     at_once: bool = Attribute("Whether ``lookup`` never gives a Deferred.")
+    often_at_once: bool = Attribute(
+        "Whether it mostly gives none. Such a store is asked before anything is made ready to wait; "
+        "if it does give a Deferred then, it is asked again, and must not do its work twice for that."
+    )
 
     def lookup(key: bytes) -> Any:
         """Give what is stored under a key.

@@ -76,6 +76,7 @@ class Nginx(Peer):
         Service.TLS: "",
         Service.FORWARD: "no forward proxy: a reverse one as the scale",
         Service.CACHE: "its files are in the page cache",
+        Service.DISK: "",
         Service.TUNNEL: "no CONNECT: its TCP pass-through as the scale",
     }
     log = "combined, buffer=64k flush=1s"
@@ -92,7 +93,7 @@ class Nginx(Peer):
     def command(self, service: Service, place: Place) -> list[str]:
         """Write `nginx.conf` and return the command."""
         tls = service is Service.TLS
-        cached = service is Service.CACHE
+        cached = service in {Service.CACHE, Service.DISK}
         cache = f"proxy_cache_path {place.directory}/cache keys_zone=main:16m max_size=256m;"
         template = MAIN + (STREAM if service is Service.TUNNEL else HTTP)
         certificates = (

@@ -54,10 +54,12 @@ class Proxykit(Peer):
         """Return the command; there is no configuration file."""
         command = [script("twistd"), "--nodaemon", "--pidfile=", "proxykit"]
         address = f"127.0.0.1:{place.port}"
-        if service in {Service.REVERSE, Service.TLS, Service.CACHE}:
+        if service in {Service.REVERSE, Service.TLS, Service.CACHE, Service.DISK}:
             command += ["reverse", "--listen", address]
             command += ["--backend", f"http://127.0.0.1:{place.origin}"]
             command += ["--cache", "256MiB"] if service is Service.CACHE else []
+            if service is Service.DISK:
+                command += ["--cache-dir", str(place.directory / "store"), "--cache", "0"]
         else:
             command += ["forward", "--listen", address, "--allow-private"]
             command += ["--connect-ports", f"443,{place.origin}"]

@@ -43,7 +43,7 @@ class Squid(Peer):
     """Squid as a forward proxy, and as an accelerator with the origin as its only peer."""
 
     name = "squid"
-    services = dict.fromkeys(Service, "")
+    services = {each: "" for each in Service if each is not Service.DISK}
     log = "native format, stdio module, buffered_logs on"
     tuning = (
         "one worker; cache deny all; client_db off; read_ahead_gap 256 KB; persistent "

@@ -43,8 +43,12 @@ def combine_and_commit(
         for each in more:
             assert each.head.span is not None
             span = Span(min(span.start, each.head.span.start), max(span.stop, each.head.span.stop))
+
+    def replaces(other: StoredHead) -> bool:
+        return any(_is_same(other, each) for each in replaced)
+
     if not touching:
-        writer.commit(head, lambda other: other in replaced)
+        writer.commit(head, replaces)
         return
     joined = store.begin(key, span.size)
     sources = [(head.span, writer.body)]
@@ -52,7 +56,7 @@ def combine_and_commit(
     if joined is None or not _copy(span, sources, joined):
         if joined is not None:
             joined.abort()
-        writer.commit(head, lambda other: other in replaced)
+        writer.commit(head, replaces)
         return
     whole = span.size == head.complete
     replaced += [each.head for each in touching]
@@ -61,7 +65,7 @@ def combine_and_commit(
     head = evolve(
         head, section=FieldSection(updated_fields(fields, head.section.fields, frozenset()))
     )
-    joined.commit(evolve(head, span=None if whole else span), lambda other: other in replaced)
+    joined.commit(evolve(head, span=None if whole else span), replaces)
     writer.abort()
 
 
@@ -69,6 +73,17 @@ def same_whole(one: StoredHead, other: StoredHead) -> bool:
     """Say whether two parts are of one whole: they have the same strong validator."""
     tags = [entity_tag(head.section.values.get(b"etag")) for head in (one, other)]
     return strongly_equal(*tags) and one.complete == other.complete
+
+
+def _is_same(one: StoredHead, other: StoredHead) -> bool:
+    """Say whether two heads are of the same stored part; a store may have read it twice."""
+    return one is other or (
+        one.responded_at == other.responded_at
+        and one.span == other.span
+        and one.complete == other.complete
+        and one.selecting == other.selecting
+        and one.section.fields == other.section.fields
+    )
 
 
 def _touches(one: Span, other: Span | None) -> bool:

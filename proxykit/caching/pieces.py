@@ -67,9 +67,8 @@ class Pieces:
             return piece  # the very object: nothing is copied
         return piece[start : start + most]
 
-    def file_region(self) -> tuple[int, int] | None:
+    def file_region(self) -> None:
         """See ``IStoredBody``: it lies in no file."""
-        return None
 
     def forget(self, before: int) -> None:
         """Let go of the pieces that lie wholly before an offset."""

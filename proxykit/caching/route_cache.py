@@ -17,6 +17,7 @@ from ..message.dates import parse_date
 from ..message.fields import FieldSection
 from ..message.framing import NO_CONTENT, Length
 from ..message.response import Response
+from ..net.files import FileRegion
 from .answering import Asked
 from .control import Purger
 from .fetcher import Fetcher
@@ -91,7 +92,7 @@ class RouteCache:
         only = self._rules[0]
         # Then the key of most requests needs nothing but their target.
         said = only.rules
-        self._plain = self._at_once and not (
+        self._plain = shared.store.often_at_once and not (
             only.takes is not None or not said.plain_key or said.bypass or said.slice_size
         )
         self._bypass_cookies = any(each.rules.bypass_cookies for each in self._rules)
@@ -128,10 +129,14 @@ class RouteCache:
                     stored = _variant(found, section, note[3])
                 now = self._clock()
                 if stored is not None and now < stored.fresh_until:
-                    content = stored.body.whole
-                    if content is not None and not relay.is_filtered:
-                        self._answer_plainly(relay, stored, content, now)
-                        return True
+                    if not relay.is_filtered:
+                        body = stored.body
+                        content = body.whole
+                        if content is None:
+                            content = body.file_region()
+                        if content is not None:
+                            self._answer_plainly(relay, stored, content, now)
+                            return True
         return self._take(relay)
 
     def _note(
@@ -158,7 +163,7 @@ class RouteCache:
         return note
 
     def _answer_plainly(
-        self, relay: Relay, stored: StoredResponse, content: bytes, now: float
+        self, relay: Relay, stored: StoredResponse, content: bytes | FileRegion, now: float
     ) -> None:
         """Answer with a stored response as it is; what was rendered is kept for a second."""
         exchange = relay.exchange

@@ -6,10 +6,10 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from .filter_entry import FilterEntry
+from .plugin_entry import PluginEntry
 
 
-class BalancerEntry(FilterEntry):
+class BalancerEntry(PluginEntry):
     """A balancer, by the name of its kind; the other keys are that kind's options."""
 
     use: str = Field(description="The balancer's name; `proxykit plugins` lists them.")

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, PrivateAttr, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 
 from ..options import Duration, Options, Size
 from .field_types import HostPatterns, Networks, PathPattern, as_list
+from .plugin_entry import PluginEntry
 
 
-class Cache(Options):
+class Cache(PluginEntry):
     """A cache: where responses are kept. The keys of its store stand beside these."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
 
     store: str = Field(default="memory", description="The store's name.")
     max_object_size: Size = Field(
@@ -22,23 +21,6 @@ class Cache(Options):
     lock_timeout: Duration = Field(
         default=5.0, description="How long a client waits for another one's request."
     )
-    _factory: Any = PrivateAttr(default=None)
-    _options: Any = PrivateAttr(default=None)
-
-    def resolve(self, factory: Any, options: Any) -> None:
-        """Take what the registry found for this store."""
-        self._factory = factory
-        self._options = options
-
-    @property
-    def factory(self) -> Any:
-        """The ``ICacheStoreFactory``."""
-        return self._factory
-
-    @property
-    def options(self) -> Any:
-        """The checked options, an instance of the factory's model."""
-        return self._options
 
 
 _Token = Annotated[str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")]

@@ -22,6 +22,7 @@ from ..message.fields import EMPTY_SECTION, FieldSection
 from ..message.framing import CHUNKED, NO_CONTENT, Framing, Length, NoContent
 from ..message.response import Response
 from ..message.source import ContentSource
+from ..net.files import FileRegion
 from ..upstream.connection import UpstreamConnection
 from .answers import error_answer
 from .client import Client
@@ -184,11 +185,12 @@ class Road:
         """Go on with a result when it is there, unless the exchange has ended by then."""
         self._wait(waitable, then)
 
-    def send_stored(self, response: Response, fields: bytes, content: bytes) -> None:
+    def send_stored(self, response: Response, fields: bytes, content: bytes | FileRegion) -> None:
         """Answer with what is stored: nothing filters it, and nothing has to be waited for.
 
         :param response: is not changed, and may be shared by any number of exchanges.
         :param fields: the field lines, Content-Length among them.
+        :param content: out of a file, if the client's side can send that.
         """
         exchange = self.exchange
         exchange.response = response
@@ -198,7 +200,12 @@ class Road:
         client.send_response(response, fields, response.framing)
         if content and exchange.request.method != b"HEAD":
             exchange.sent_bytes += len(content)
-            client.send_content(content)
+            if isinstance(content, bytes):
+                client.send_content(content)
+            elif (send_file := getattr(client, "send_file", None)) is not None:
+                send_file(content)
+            else:
+                client.send_content(content.read())
         self._finish()
         client.end_response(EMPTY_SECTION)
 

@@ -26,6 +26,7 @@ from ..message.framing import CHUNKED, Framing, Length, NoContent, UntilClose
 from ..message.request import Request
 from ..message.response import Response
 from ..net.buffering import USUAL_BUFFER, limit_unsent, unsent
+from ..net.files import FileRegion, send_file
 from ..net.original_destination import Destination
 from ..net.proxy_protocol import ProxyHeader, header_of
 from ..net.sweeper import NEVER
@@ -312,6 +313,16 @@ class ServerProtocol(Protocol):
     def send_content(self, data: bytes) -> None:
         """See ``relay.Client``."""
         self._out.append(chunk(data) if self._chunked else data)
+
+    def send_file(self, region: FileRegion) -> None:
+        """Send all content of a response out of a file; see ``Relay.send_stored``."""
+        out, self._out = self._out, []
+        head = b"".join(out)
+        sent = send_file(self.transport, head, region)
+        if sent < 0:
+            self._out = [head, region.read()]
+        elif sent < region.size:
+            self._out = [region.read(sent)]
 
     def end_response(self, trailers: FieldSection) -> None:
         """See ``relay.Client``."""

@@ -23,6 +23,7 @@ class _Mode(usage.Options):
         ["admin", None, None, "The admin API listens there, at 127.0.0.1:9180 for instance."],
         ["admin-token-file", None, "admin.token", "Holds its token; made when there is none."],
         ["cache", None, None, "Keep responses in memory, so many bytes: 256MiB for instance."],
+        ["cache-dir", None, None, "Keep responses on disk there; --cache is the memory in front."],
     ]
     _default_listen = ""
 
@@ -45,17 +46,24 @@ class _Mode(usage.Options):
         mapping: dict[str, Any] = {
             "log": {"access": self["access-log"], "format": self["log-format"]}
         }
-        if self["cache"] is not None:
-            mapping["cache"] = {"main": {"store": "memory", "size": self._cache_size()}}
+        if self._has_cache():
+            mapping["cache"] = {"main": self._cache()}
         return mapping
 
     def cache_use(self) -> dict[str, Any]:
         """Give what a listener or a route that may use the cache has."""
-        return {} if self["cache"] is None else {"cache": "main"}
+        return {"cache": "main"} if self._has_cache() else {}
 
-    def _cache_size(self) -> int | str:
-        size: str = self["cache"]
-        return int(size) if size.isdigit() else size
+    def _has_cache(self) -> bool:
+        return self["cache"] is not None or self["cache-dir"] is not None
+
+    def _cache(self) -> dict[str, Any]:
+        size: str | None = self["cache"]
+        memory = None if size is None else int(size) if size.isdigit() else size
+        if self["cache-dir"] is None:
+            return {"store": "memory", "size": memory}
+        cache = {"store": "disk", "directory": self["cache-dir"]}
+        return cache if memory is None else cache | {"memory": memory}
 
     def configuration(self) -> Configuration:
         """Check the options as the configuration that they stand for.

@@ -28,6 +28,13 @@ cache = "main"
 """
 
 
+class OneThread(Clock):
+    """A reactor's time, in the only thread there is."""
+
+    def callFromThread(self, call):
+        call()
+
+
 def shared():
     return SharedCache(None, Sweeper(Clock()), 1)
 
@@ -57,7 +64,7 @@ def test_a_lookup_that_began_before_a_commit_is_told_apart():
 
 
 def test_a_cache_is_gone_on_with_while_its_definition_is_the_same_and_closed_after():
-    environment = Environment(Clock(), Sweeper(Clock()), Resolver(None))
+    environment = Environment(OneThread(), Sweeper(Clock()), Resolver(None))
 
     def plan(size):
         return compile_plan(parse(TEXT.format(size=size), Path("."), "f"), environment, ())

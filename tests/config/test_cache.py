@@ -113,3 +113,27 @@ def test_a_size_on_the_command_line_is_a_cache_in_memory(mode):
 
     with pytest.raises(UsageError, match="expected a size"):
         Options().parseOptions([*mode, "--cache", "much"])
+
+
+@pytest.mark.parametrize("mode", [["forward"], ["reverse", "--backend", "http://127.0.0.1:1"]])
+@pytest.mark.parametrize(("cache", "memory"), [([], 64 << 20), (["--cache", "1MiB"], 1 << 20)])
+def test_with_a_directory_the_cache_is_on_disk_and_its_size_the_memory_in_front(
+    mode, cache, memory, tmp_path
+):
+    options = Options()
+    options.parseOptions([*mode, "--cache-dir", str(tmp_path / "new"), *cache])
+    configuration = options.subOptions.configuration()
+
+    main = configuration.cache["main"]
+    assert (main.store, main.options.directory) == ("disk", str(tmp_path / "new"))
+    assert main.options.memory == memory
+    assert not (tmp_path / "new").exists()  # it is only checked
+
+
+def test_a_stores_own_keys_are_checked():
+    text = GOOD.replace('store = "memory"', 'store = "disk"')
+    assert errors_of(text) == ["f.toml:2: cache.main.directory: is missing"]
+    (size,) = errors_of(text.replace("[pool.app]", 'directory = "d"\nmemroy = 1\n[pool.app]'))
+    assert "memroy: unknown key; did you mean 'memory'?" in size
+    (url,) = errors_of(GOOD.replace('store = "memory"', 'store = "redis"'))
+    assert "cache.main.url: is missing" in url

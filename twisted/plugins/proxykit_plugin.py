@@ -11,7 +11,9 @@ from proxykit.balancing.first import FirstFactory
 from proxykit.balancing.least_connections import LeastConnectionsFactory
 from proxykit.balancing.random_two import RandomTwoFactory
 from proxykit.balancing.round_robin import RoundRobinFactory
+from proxykit.caching.disk.factory import DiskStoreFactory
 from proxykit.caching.memory import MemoryStoreFactory
+from proxykit.caching.redis.factory import RedisStoreFactory
 from proxykit.filters.access import AccessFactory
 from proxykit.filters.anonymity import AnonymityFactory
 from proxykit.filters.auth import AuthFactory
@@ -38,8 +40,8 @@ reactor = Reactor("proxykit", "proxykit.net.reactor", "The fast epoll reactor of
 access = AccessFactory()
 anonymity = AnonymityFactory()
 auth = AuthFactory()
-blocklist = BlocklistFactory()
 bandwidth = BandwidthFactory()
+blocklist = BlocklistFactory()
 compress = CompressFactory()
 content = ContentFactory()
 cors = CorsFactory()
@@ -48,6 +50,7 @@ headers = HeadersFactory()
 jwt = JwtFactory()
 maintenance = MaintenanceFactory()
 mirror = MirrorFactory()
+quota = QuotaFactory()
 rate_limit = RateLimitFactory()
 rewrite = RewriteFactory()
 
@@ -58,10 +61,8 @@ hash_client = HashClientFactory()
 hash_uri = HashUriFactory()
 least_connections = LeastConnectionsFactory()
 random_two = RandomTwoFactory()
-maintenance = MaintenanceFactory()
-quota = QuotaFactory()
-rate_limit = RateLimitFactory()
-rewrite = RewriteFactory()
 round_robin = RoundRobinFactory()
 
+disk_store = DiskStoreFactory()
 memory_store = MemoryStoreFactory()
+redis_store = RedisStoreFactory()

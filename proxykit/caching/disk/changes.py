@@ -1,0 +1,371 @@
+"""Changes of what is stored on disk, and how they are applied: many in one transaction.
+
+A file exists on disk only if its number is in the index: in ``entries``, in ``reserved`` (a range
+of numbers that a process may be writing), or in ``doomed`` (about to be removed). So whatever a
+killed process leaves behind is found again without looking at a single folder.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable
+from typing import Any
+
+from attrs import define, evolve, field, frozen
+
+from ..keys import PARTS
+from ..stored import StoredHead
+from .files import WrittenFile, checksums_of
+from .index import (
+    Index,
+    Record,
+    Reference,
+    index_key,
+    pack_references,
+    packed_number,
+    unpack_references,
+    unpacked_number,
+)
+from .layout import Layout
+from .queues import Queues
+
+INLINE = 4096
+"""Content up to this size stands in the index, in bytes."""
+
+RANGE = 1024
+"""How many numbers a process reserves at a time."""
+
+_MOST_VARIANTS = 64
+_FILE_UNIT = 4096  # files take whole blocks of the file system
+_EVICTED_AT_ONCE = 500
+_REMOVED = 0xFFFF_FFFF
+
+
+@define(slots=True, eq=False)
+class Put:
+    """Store a response.
+
+    :ivar size: of its content, in bytes.
+    :ivar written: the file that was begun for it, if there is one.
+    :ivar content: what of its content is in no file yet.
+    :ivar known: the numbers of those that were judged when it was put.
+    :ivar replaced: the numbers of those whose place it takes.
+    :ivar in_file: afterwards, whether the content lies in a file.
+    :ivar checksums: afterwards, those of its blocks.
+    """
+
+    key: bytes
+    number: int
+    head: StoredHead
+    size: int
+    written: WrittenFile
+    content: list[bytes]
+    known: frozenset[int]
+    replaced: frozenset[int]
+    in_file: bool = True
+    checksums: bytes = b""
+
+
+@frozen(slots=True, eq=False)
+class Update:
+    """Give a response another head."""
+
+    key: bytes
+    number: int
+    head: StoredHead
+
+
+@frozen(slots=True, eq=False)
+class Remove:
+    """Forget a response."""
+
+    key: bytes
+    number: int
+
+
+@frozen(slots=True, eq=False)
+class Purge:
+    """Forget, or make stale, all of a kind.
+
+    :ivar by: ``key``, ``prefix`` or ``tag``.
+    :ivar now: seconds since 1970, for ``soft``.
+    """
+
+    by: str
+    what: bytes
+    soft: bool
+    now: float
+
+
+@frozen(slots=True, eq=False)
+class Touch:
+    """Note that responses were asked for."""
+
+    numbers: tuple[int, ...]
+
+
+@frozen(slots=True, eq=False)
+class Reserve:
+    """Reserve a range of numbers."""
+
+
+@frozen(slots=True, eq=False)
+class Release:
+    """A range's numbers are all in the index, or never will be."""
+
+    first: int
+
+
+Change = Put | Update | Remove | Touch | Reserve | Release
+
+
+@frozen(slots=True)
+class Limits:
+    """How much there may be.
+
+    :ivar size: of all files, the index among them, in bytes.
+    """
+
+    size: int
+
+    @property
+    def index(self) -> int:
+        """How much of the index's file may be in use, in bytes."""
+        return max(self.size // 4, 2 * 1024 * 1024)
+
+
+@define(slots=True)
+class Transaction:
+    """One transaction's work.
+
+    :ivar doomed: files to be removed once it is committed.
+    """
+
+    index: Index
+    layout: Layout
+    limits: Limits
+    transaction: Any
+    doomed: list[int] = field(factory=list)
+    _counters: Any = None
+    _queues: Any = None
+
+    def begin(self) -> None:
+        """Read the counters."""
+        self._counters = self.index.counters(self.transaction)
+        self._queues = Queues(self.index, self.transaction, self._counters, self.limits.size)
+
+    def finish(self) -> None:
+        """Save the counters; the transaction can be committed."""
+        self.index.save_counters(self.transaction, self._counters)
+
+    # --- changes ------------------------------------------------------------------------------
+
+    def apply(self, change: Change) -> Any:
+        """Apply a change.
+
+        :returns: of a put, an update and a removal, what ``keys`` holds now (``None`` for
+            nothing); of a reservation, the first number.
+        """
+        match change:
+            case Put():
+                return self._put(change)
+            case Update():
+                return self._update(change.key, change.number, change.head)
+            case Remove():
+                self.drop(change.number, change.key)
+                return self._get(self.index.keys, index_key(change.key))
+            case Touch():
+                for number in change.numbers:
+                    self._queues.touch(number)
+                return None
+            case Reserve():
+                first = self._counters.take(RANGE)
+                self.transaction.put(
+                    packed_number(first), self.layout.token, db=self.index.reserved
+                )
+                return first
+            case Release():
+                self.transaction.delete(packed_number(change.first), db=self.index.reserved)
+                return None
+
+    def _put(self, put: Put) -> bytes:
+        index, transaction = self.index, self.transaction
+        name = packed_number(put.number)
+        size = put.size
+        if put.written.size + sum(map(len, put.content)) != size:
+            raise OSError(errno.EIO, "some of the content was not written")
+        put.in_file = self._wants_file(put, size)
+        if put.in_file:
+            if put.content:
+                put.written.append(self.layout, put.content)
+                put.content = []  # the transaction may be tried again
+            put.checksums = put.written.checksums()
+        else:
+            content = b"".join(put.content)
+            put.checksums = checksums_of(content)
+            transaction.put(name, content, db=index.bodies)
+        record = Record(put.key, put.head, size, put.checksums).pack()
+        transaction.put(name, record, db=index.entries)
+        for tag in put.head.tags:
+            transaction.put(tag, name, db=index.tags)
+        charge = -(-size // _FILE_UNIT) * _FILE_UNIT if put.in_file else size + len(record)
+        self._queues.add(put.number, put.key, charge, has_file=put.in_file)
+        kept: list[Reference] = []
+        for reference in unpack_references(self._get(index.keys, index_key(put.key))):
+            if len(kept) >= _MOST_VARIANTS - 1 or self._is_replaced(put, reference.number):
+                self._forget(reference.number)
+            else:
+                kept.append(reference)
+        value = pack_references([Reference(put.number, 0), *kept])
+        transaction.put(index_key(put.key), value, db=index.keys)
+        return value
+
+    def _wants_file(self, put: Put, size: int) -> bool:
+        if put.written.file is not None or size > INLINE:
+            return True
+        # Small files are better than none where the index is full of content.
+        return size > 0 and self.index.live_bytes(self.transaction) > self.limits.index // 2
+
+    def _is_replaced(self, put: Put, number: int) -> bool:
+        if number in put.known:
+            return number in put.replaced
+        # Another process put it meanwhile: the same variant, by the same rules, is one too many.
+        record = self.index.record(self.transaction, packed_number(number))
+        if record is None:
+            return True
+        head = record.head
+        return put.head.span is None and head.selecting == put.head.selecting
+
+    def _update(self, key: bytes, number: int, head: StoredHead) -> bytes | None:
+        index, transaction = self.index, self.transaction
+        name = packed_number(number)
+        value = self._get(index.keys, index_key(key))
+        references = unpack_references(value)
+        record = index.record(transaction, name)
+        if record is None or all(each.number != number for each in references):
+            return value
+        for tag in record.head.tags - head.tags:
+            transaction.delete(tag, name, db=index.tags)
+        for tag in head.tags - record.head.tags:
+            transaction.put(tag, name, db=index.tags)
+        transaction.put(name, evolve(record, head=head).pack(), db=index.entries)
+        value = pack_references(
+            [
+                Reference(number, each.revision + 1 & _REMOVED) if each.number == number else each
+                for each in references
+            ]
+        )
+        transaction.put(index_key(key), value, db=index.keys)
+        return value
+
+    def purge(self, purge: Purge, numbers: Iterable[int]) -> int:
+        """Purge those of some responses that it takes; see ``candidates``.
+
+        :returns: how many these were.
+        """
+        count = 0
+        for number in numbers:
+            record = self.index.record(self.transaction, packed_number(number))
+            if record is None or not _takes(purge, record):
+                continue
+            count += 1
+            if purge.soft:
+                self._update(record.key, number, record.head.expired(purge.now))
+            else:
+                self.drop(number, record.key)
+        return count
+
+    # --- leaving ------------------------------------------------------------------------------
+
+    def drop(self, number: int, key: bytes | None = None) -> None:
+        """Forget a response, under its key too.
+
+        :param key: ``None`` for what its record says.
+        """
+        index, transaction = self.index, self.transaction
+        if key is None:
+            record = index.record(transaction, packed_number(number))
+            key = record.key if record is not None else None
+        if key is not None:
+            name = index_key(key)
+            references = unpack_references(self._get(index.keys, name))
+            kept = [each for each in references if each.number != number]
+            if kept:
+                transaction.put(name, pack_references(kept), db=index.keys)
+            else:
+                transaction.delete(name, db=index.keys)
+        self._forget(number)
+
+    def _forget(self, number: int) -> None:
+        index, transaction = self.index, self.transaction
+        name = packed_number(number)
+        record = index.record(transaction, name)
+        for tag in record.head.tags if record is not None else ():
+            transaction.delete(tag, name, db=index.tags)
+        transaction.delete(name, db=index.entries)
+        transaction.delete(name, db=index.bodies)
+        place = self._queues.remove(number)
+        if place is not None and place.has_file:
+            transaction.put(name, b"", db=index.doomed)
+            self.doomed.append(number)
+
+    def evict(self, reserve: int) -> bool:
+        """Forget what is to leave first, until the rest fits.
+
+        :param reserve: bytes that are needed beside what is there.
+        :returns: whether there is more to be done, in another transaction.
+        """
+        for _ in range(_EVICTED_AT_ONCE):
+            if not self._is_too_much(reserve):
+                return False
+            leaving = self._queues.next_to_leave()
+            if leaving is None:
+                return False
+            number, mourned = leaving
+            record = self.index.record(self.transaction, packed_number(number))
+            if mourned and record is not None:
+                self._queues.mourn(record.key)
+            self.drop(number, record.key if record is not None else None)
+        return True
+
+    def _is_too_much(self, reserve: int) -> bool:
+        room = self.limits.size - self.index.file_bytes() - reserve
+        if self._counters.files > max(0, room):
+            return True
+        return self.index.live_bytes(self.transaction) > self.limits.index
+
+    def forget_removed(self, numbers: Iterable[int]) -> None:
+        """Note that doomed files are gone."""
+        for number in numbers:
+            self.transaction.delete(packed_number(number), db=self.index.doomed)
+
+    def _get(self, table: Any, name: bytes) -> bytes | None:
+        found: bytes | None = self.transaction.get(name, db=table)
+        return found
+
+
+def candidates(index: Index, purge: Purge) -> list[int]:
+    """Give the numbers of all that a purge may take; more are given rather than fewer."""
+    numbers: list[int] = []
+    with index.environment.begin() as transaction:
+        if purge.by == "tag":
+            cursor = transaction.cursor(db=index.tags)
+            if cursor.set_key(purge.what):
+                numbers = [unpacked_number(name) for name in cursor.iternext_dup()]
+            return numbers
+        prefix = purge.what
+        if purge.by == "key":
+            value = transaction.get(index_key(prefix), db=index.keys)
+            numbers = [each.number for each in unpack_references(value)]
+            prefix += PARTS
+        for _, value in index.begins_with(transaction, prefix):
+            numbers += [each.number for each in unpack_references(value)]
+    return list(dict.fromkeys(numbers))
+
+
+def _takes(purge: Purge, record: Record) -> bool:
+    if purge.by == "tag":
+        return purge.what in record.head.tags
+    if purge.by == "prefix":
+        return record.key.startswith(purge.what)
+    return record.key == purge.what or record.key.startswith(purge.what + PARTS)

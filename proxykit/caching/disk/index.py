@@ -1,0 +1,357 @@
+"""The index of a store on disk: what is stored under which key, in LMDB.
+
+LMDB is read without locks by any number of threads and processes, and written by one at a time;
+what a transaction wrote is there as a whole or not at all, whenever its process was killed.
+
+Tables:
+
+    meta       the version, and ``Counters``
+    keys       a key -> numbers and revisions of the responses under it, the newest first
+    entries    number -> sealed: key, head, size, checksums of the blocks; see ``Record``
+    bodies     number -> content, where that is small
+    places     number -> where in which queue it stands, how often it was asked for, what it costs
+    probation  sequence -> number: the small queue
+    main       sequence -> number: the main queue
+    ghosts     a key's hash -> sequence: keys of what was evicted from the small queue
+    mourning   sequence -> a key's hash: the order in which these are forgotten
+    tags       tag -> numbers
+    reserved   first number of a range -> whose it is; see ``disk.changes``
+    doomed     number: a file that is to be removed
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import sys
+from collections.abc import Iterator
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import lmdb
+from attrs import define, frozen
+
+from ..packing import Unreadable, pack, pack_head, sealed, unpack, unpack_head, unsealed
+from ..stored import StoredHead
+
+LONGEST_KEY = 480
+"""Longer keys are cut, in bytes; LMDB's own limit is 511."""
+
+BLOCK = 64 * 1024
+"""Content is checked, and read, in blocks of this size, in bytes."""
+
+_NUMBER = struct.Struct(">Q")
+_REFERENCE = struct.Struct(">QI")
+_PLACE = struct.Struct(">BBQQ")
+_COUNTERS = struct.Struct(">6Q")
+
+# Address space, not memory: what the index may hold is limited in ``disk.changes``.
+_MAP_SIZE = 2**40 if sys.maxsize > 2**32 else 2**29
+_KEPT_OF_LONG = 440
+_MOST_READERS = 1024
+_LOCK_SIZE = 64 * (_MOST_READERS + 8)
+
+
+class Broken(Exception):
+    """The index cannot be used."""
+
+
+@frozen(slots=True, eq=False)
+class Record:
+    """What the index says of a stored response.
+
+    :ivar checksums: of each block of its content, one after the other.
+    """
+
+    key: bytes
+    head: StoredHead
+    size: int
+    checksums: bytes
+
+    def pack(self) -> bytes:
+        """Give the record as it is stored."""
+        return sealed(pack((self.key, pack_head(self.head), self.size, self.checksums)))
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Record:
+        """Give a record that was stored.
+
+        :raises Unreadable: when that is none.
+        """
+        value = unpack(unsealed(data))
+        if type(value) is not tuple or len(value) != 4:
+            raise Unreadable("it is no record")
+        key, head, size, checksums = value
+        if type(key) is not bytes or type(size) is not int or type(checksums) is not bytes:
+            raise Unreadable("it is no record")
+        if size < 0 or len(checksums) != 8 * -(-size // BLOCK):
+            raise Unreadable("it has checksums for another size")
+        return cls(key, unpack_head(head), size, checksums)
+
+
+@frozen(slots=True)
+class Reference:
+    """A response under a key.
+
+    :ivar revision: goes up when its head is replaced.
+    """
+
+    number: int
+    revision: int
+
+
+@define(slots=True)
+class Place:
+    """Where an entry stands.
+
+    :ivar main: in the main queue.
+    :ivar frequency: how often it was asked for since it was last judged, three at the most.
+    :ivar charge: what it takes of the disk, in bytes; its file only, if it has one.
+    """
+
+    main: bool
+    frequency: int
+    sequence: int
+    charge: int
+    has_file: bool = False
+
+    def pack(self) -> bytes:
+        """Give the place as it is stored."""
+        flags = self.main | self.has_file << 1
+        return _PLACE.pack(flags, self.frequency, self.sequence, self.charge)
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Place:
+        """Give a place that was stored."""
+        flags, frequency, sequence, charge = _PLACE.unpack(data)
+        return cls(bool(flags & 1), frequency, sequence, charge, bool(flags & 2))
+
+
+@define(slots=True)
+class Counters:
+    """Numbers that every transaction keeps true.
+
+    :ivar next: the next number or sequence.
+    :ivar files: bytes that files of bodies take.
+    :ivar probation: bytes in the small queue.
+    :ivar main: bytes in the main one.
+    :ivar entries: how many there are.
+    :ivar ghosts: how many of those.
+    """
+
+    next: int = 1
+    files: int = 0
+    probation: int = 0
+    main: int = 0
+    entries: int = 0
+    ghosts: int = 0
+
+    def take(self, count: int = 1) -> int:
+        """Give the first of so many numbers that were never given before."""
+        first = self.next
+        self.next += count
+        return first
+
+
+Found = tuple[int, Record | None, bytes | None]
+
+
+def packed_number(number: int) -> bytes:
+    """Give a number as a key that sorts as the number does."""
+    return _NUMBER.pack(number)
+
+
+def unpacked_number(data: bytes) -> int:
+    """Give the number of ``packed_number``."""
+    number: int = _NUMBER.unpack(data)[0]
+    return number
+
+
+def pack_references(references: list[Reference]) -> bytes:
+    """Give what ``keys`` holds."""
+    return b"".join(_REFERENCE.pack(each.number, each.revision) for each in references)
+
+
+def unpack_references(data: bytes | None) -> list[Reference]:
+    """Give what ``keys`` held; nothing is nothing."""
+    if data is None or len(data) % _REFERENCE.size:
+        return []
+    return [Reference(*each) for each in _REFERENCE.iter_unpack(data)]
+
+
+def index_key(key: bytes) -> bytes:
+    """Give what stands in the index for a key: long ones are cut, with their hash behind.
+
+    What begins alike still stands side by side, up to ``prefix_of``.
+    """
+    if len(key) <= LONGEST_KEY:
+        return key
+    return key[:_KEPT_OF_LONG] + b"\x00" + blake2b(key, digest_size=16).digest()
+
+
+def prefix_of(prefix: bytes) -> bytes:
+    """Give what all keys in the index begin with whose whole keys begin with ``prefix``."""
+    return prefix[:_KEPT_OF_LONG]
+
+
+def key_hash(key: bytes) -> bytes:
+    """Give eight bytes that stand for a key where a mistake does no harm."""
+    return blake2b(key, digest_size=8).digest()
+
+
+class Index:
+    """See above. What reads may be called in any thread.
+
+    :ivar is_new: whether there was none before.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        """Open it, or begin it.
+
+        :raises Broken: when what is there is no index of this version.
+        :raises OSError: when there is no room for one.
+        """
+        _allocate(directory / "lock.mdb")
+        try:
+            # One fdatasync a transaction: a power failure may undo the last, no more.
+            self.environment = lmdb.open(
+                str(directory),
+                map_size=_MAP_SIZE,
+                max_dbs=16,
+                max_readers=_MOST_READERS,
+                max_spare_txns=8,
+                metasync=False,
+                readahead=False,
+                mode=0o700,
+            )
+        except lmdb.Error as error:
+            raise Broken(f"the index cannot be opened: {error}") from error
+        try:
+            self._open_tables()
+        except (lmdb.Error, Broken) as error:
+            self.environment.close()
+            raise Broken(f"the index cannot be read: {error}") from error
+
+    def _open_tables(self) -> None:
+        environment = self.environment
+        environment.reader_check()
+
+        def table(name: bytes, *, dupsort: bool = False) -> Any:
+            return environment.open_db(name, dupsort=dupsort)
+
+        self.meta = table(b"meta")
+        with environment.begin(write=True) as transaction:
+            version = transaction.get(b"version", db=self.meta)
+            self.is_new = version is None
+            if version is None:
+                transaction.put(b"version", b"1", db=self.meta)
+            elif version != b"1":
+                raise Broken(f"it has the version {version!r:.20}")
+        self.keys = table(b"keys")
+        self.entries = table(b"entries")
+        self.bodies = table(b"bodies")
+        self.places = table(b"places")
+        self.probation = table(b"probation")
+        self.main = table(b"main")
+        self.ghosts = table(b"ghosts")
+        self.mourning = table(b"mourning")
+        self.tags = table(b"tags", dupsort=True)
+        self.reserved = table(b"reserved")
+        self.doomed = table(b"doomed")
+
+    def close(self) -> None:
+        """Let go of it."""
+        self.environment.close()
+
+    # --- reading ------------------------------------------------------------------------------
+
+    def get(self, name: bytes) -> bytes | None:
+        """Give what ``keys`` holds under an index key: half a microsecond, if it is in memory."""
+        transaction = self.environment.begin(db=self.keys)
+        found: bytes | None = transaction.get(name)
+        transaction.abort()
+        return found
+
+    def load(self, key: bytes) -> tuple[bytes | None, list[Found]]:
+        """Give all that is stored under a key.
+
+        :returns: what ``keys`` holds, and of each response there its number, its record (``None``
+            when that is unreadable) and its content where the index holds it.
+        """
+        with self.environment.begin() as transaction:
+            value = transaction.get(index_key(key), db=self.keys)
+            found = []
+            for reference in unpack_references(value):
+                name = packed_number(reference.number)
+                record = self.record(transaction, name)
+                if record is not None and record.key != key:
+                    record = None
+                found.append((reference.number, record, transaction.get(name, db=self.bodies)))
+        return value, found
+
+    def record(self, transaction: Any, name: bytes) -> Record | None:
+        """Give a record, ``None`` when there is none that can be read."""
+        data = transaction.get(name, db=self.entries)
+        try:
+            return None if data is None else Record.unpack(data)
+        except Unreadable:
+            return None
+
+    def begins_with(self, transaction: Any, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Give the index keys, and what ``keys`` holds, of all that may begin with a prefix."""
+        start = prefix_of(prefix)
+        cursor = transaction.cursor(db=self.keys)
+        if cursor.set_range(start):
+            for name, value in cursor:
+                if not name.startswith(start):
+                    return
+                yield name, value
+
+    def counters(self, transaction: Any) -> Counters:
+        """Give the counters."""
+        data = transaction.get(b"counters", db=self.meta)
+        return Counters() if data is None else Counters(*_COUNTERS.unpack(data))
+
+    def save_counters(self, transaction: Any, counters: Counters) -> None:
+        """Store the counters."""
+        packed = _COUNTERS.pack(
+            counters.next,
+            max(0, counters.files),
+            max(0, counters.probation),
+            max(0, counters.main),
+            max(0, counters.entries),
+            max(0, counters.ghosts),
+        )
+        transaction.put(b"counters", packed, db=self.meta)
+
+    def live_bytes(self, transaction: Any) -> int:
+        """Give how many bytes of the index's file are in use; what was freed is used again."""
+        total = 0
+        for table in (
+            self.keys, self.entries, self.bodies, self.places, self.probation, self.main,
+            self.ghosts, self.mourning, self.tags, self.reserved, self.doomed,
+        ):  # fmt: skip
+            stat = transaction.stat(table)
+            pages = stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]
+            total += pages * stat["psize"]
+        return total
+
+    def file_bytes(self) -> int:
+        """Give how large the index's file is."""
+        size: int = (self.environment.info()["last_pgno"] + 1) * self.environment.stat()["psize"]
+        return size
+
+
+def _allocate(path: Path) -> None:
+    """Give LMDB's table of readers its room on the disk before it is mapped.
+
+    It is written through the map: a full disk would end the process with a SIGBUS.
+
+    :raises OSError: when there is no room.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.posix_fallocate(descriptor, 0, _LOCK_SIZE)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,447 @@
+"""The store on disk, as the reactor's thread sees it. See ``ICacheStore``.
+
+What was changed and is not in the index yet is *pending*: this process sees it at once. All else
+that is said of a key is said by the index, which every worker of the machine shares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from time import monotonic, time
+from typing import Any
+
+import lmdb
+from attrs import define
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from ...interfaces import ICacheStore
+from ..keys import PARTS
+from ..pieces import Pieces
+from ..stored import StoredHead, StoredResponse
+from .asked import Asked
+from .body import DiskBody, load_all
+from .changes import Limits, Purge, Put, Remove, Update
+from .complaint import Complaint
+from .files import OpenFile, open_body
+from .front import Front, FrontEntry, most_files
+from .index import LONGEST_KEY, index_key, unpack_references
+from .loading import Loaded, Loader
+from .opened import OpenedDirectory
+from .purges import Purges, concerns
+from .writer import DiskWriter
+
+_log = Logger()
+
+_MOST_UNWRITTEN = 64 * 1024 * 1024  # in memory, because the disk is slower than the servers
+_MOST_VARIANTS = 64
+_SLOW_SECONDS = 0.01
+_COLD_SECONDS = 5.0
+
+
+@define(slots=True, eq=False)
+class _Pending:
+    """What will be under a key when the clerk has done what it was given.
+
+    :ivar left: how many changes it has not done yet.
+    """
+
+    responses: tuple[StoredResponse, ...]
+    left: int = 0
+
+
+@implementer(ICacheStore)
+class DiskStore:
+    """Keeps responses on disk, and what is asked for often in memory.
+
+    :ivar size: the limit in bytes of all files, the index among them.
+    """
+
+    at_once = False
+    often_at_once = True  # and a key is read once, however many ask for it
+
+    def __init__(
+        self,
+        reactor: Any,
+        path: Path,
+        size: int,
+        memory: int,
+        min_free: int = 0,
+        clock: Callable[[], float] = time,
+    ) -> None:
+        """Make one; the directory is opened when it is first used, in a thread.
+
+        :param memory: how many bytes of contents are kept in memory.
+        :param min_free: what is left free of the file system, in bytes.
+        :param clock: gives the seconds since 1970.
+        """
+        self.size = size
+        self._reactor = reactor
+        self._path = path
+        # What is being written is no entry yet; it has the last eighth for itself.
+        self._limits = Limits(size - size // 8)
+        self._min_free = min_free
+        self._clock = clock
+        self._disk: OpenedDirectory | None = None
+        self._closed = False
+        self._front = Front(memory, most_files())
+        self._pending: dict[bytes, _Pending] = {}
+        self._purges = Purges()
+        self._loader = Loader(self, self._loaded)
+        self._unwritten = 0
+        self._writing = 0
+        self._asked = Asked(reactor, self.give)
+        self._cold_until = 0.0
+        self._complaint = Complaint(f"the index of the cache in {path} cannot be read")
+
+    def __repr__(self) -> str:
+        return f"<DiskStore {self._path} {len(self._front)} at hand {len(self._pending)} pending>"
+
+    # --- ICacheStore --------------------------------------------------------------------------
+
+    def lookup(self, key: bytes) -> Any:
+        """See ``ICacheStore``: at once where it is known without the disk, later where not."""
+        disk = self._disk
+        if disk is None or disk.index is None:
+            return self._lookup_when_open(key)
+        pending = self._pending.get(key)
+        if pending is not None:
+            return pending.responses
+        if self._purges and (purged := self._purges.wait(key)) is not None:
+            return purged.addCallback(lambda nothing: self._lookup_later(key))
+        entry = self._front.get(key)
+        if entry is None:
+            return self._look_up_on_disk(key)
+        # What is at hand was asked for lately, and so was its page of the index.
+        try:
+            value = disk.index.get(key if len(key) <= LONGEST_KEY else index_key(key))
+        except lmdb.Error as error:
+            return self._unreadable(error)
+        if entry.value != value:
+            return self._look_up_on_disk(key)
+        if entry.period != self._asked.period:
+            self._asked.note(entry)
+        if not (entry.in_memory or entry.promoting):
+            self._promote(entry)
+        return entry.responses
+
+    def begin(self, key: bytes, size: int | None) -> DiskWriter | None:
+        """See ``ICacheStore``."""
+        disk = self._disk
+        if disk is None or disk.index is None or disk.clerk.is_full or b"\x00" in key:
+            return None
+        if self._writing + (size or 0) > self.size // 8:
+            return None
+        number = disk.numbers.take()
+        return None if number is None else DiskWriter(self, key, number)
+
+    def update(self, key: bytes, stored: StoredResponse, head: StoredHead) -> None:
+        """See ``ICacheStore``."""
+        view = self._view(key)
+        found = _with_number(view, stored.body.number)
+        stored.head = head
+        if found is not None:
+            found.head = head
+            self._change(key, view, Update(key, found.body.number, head))
+
+    def remove(self, key: bytes, stored: StoredResponse) -> None:
+        """See ``ICacheStore``."""
+        view = self._view(key)
+        found = _with_number(view, stored.body.number)
+        if found is not None:
+            left = tuple(each for each in view if each is not found)
+            self._change(key, left, Remove(key, found.body.number))
+
+    def purge(self, key: bytes, *, soft: bool) -> int | Deferred[int]:
+        """See ``ICacheStore``."""
+        disk = self._disk
+        if disk is not None and disk.index is not None and not self._pending:
+            # An unsafe request purges what is seldom there: then nobody has to wait.
+            try:
+                with disk.index.environment.begin() as transaction:
+                    if self._value(key) is None:
+                        if not any(disk.index.begins_with(transaction, key + PARTS)):
+                            return 0
+            except lmdb.Error:
+                pass  # the clerk finds out what is the matter
+        return self._purge("key", key, soft=soft)
+
+    def purge_tag(self, tag: bytes, *, soft: bool) -> int | Deferred[int]:
+        """See ``ICacheStore``."""
+        return self._purge("tag", tag, soft=soft)
+
+    def purge_prefix(self, prefix: bytes, *, soft: bool) -> int | Deferred[int]:
+        """See ``ICacheStore``."""
+        return self._purge("prefix", prefix, soft=soft)
+
+    def close(self) -> None:
+        """See ``ICacheStore``."""
+        self._closed = True
+        disk, self._disk = self._disk, None
+        if disk is not None:
+            disk.leave()
+
+    # --- called by writers --------------------------------------------------------------------
+
+    def give(self, change: Any, done: Callable[[Any], None] | None = None) -> None:
+        """Give the clerk something to do."""
+        if self._disk is not None:
+            self._disk.clerk.give(change, done)
+
+    def _has_room(self, more: int) -> bool:
+        return self._writing + more <= self.size // 8 and self._unwritten + more <= _MOST_UNWRITTEN
+
+    def reserve(self, size: int) -> bool:
+        """Count what is being written; say whether there is room for it."""
+        if not self._has_room(size):
+            return False
+        self._writing += size
+        self._unwritten += size
+        return True
+
+    def release_memory(self, size: int) -> None:
+        """Count what is in memory no more."""
+        self._unwritten -= size
+
+    def settle(self, body: DiskBody, result: Any = None) -> None:
+        """Count what is written, or will never be."""
+        self._writing -= body.size
+        if self._disk is not None:
+            self._disk.numbers.settle(body.number)
+
+    def put(
+        self, writer: DiskWriter, head: StoredHead, replaces: Callable[[StoredHead], bool]
+    ) -> None:
+        """Take a response whose content is complete."""
+        body = writer.body
+        view = self._view(body.key)
+        kept = tuple(each for each in view if not replaces(each.head))[: _MOST_VARIANTS - 1]
+        new = StoredResponse(head, body)
+        put = Put(
+            body.key,
+            body.number,
+            head,
+            body.size,
+            writer.written,
+            writer.rest,
+            known=frozenset(each.body.number for each in view),
+            replaced=frozenset(each.body.number for each in view if each not in kept),
+        )
+        rest = sum(map(len, writer.rest))
+        self._change(body.key, (new, *kept), put, partial(self._was_put, put, body, rest))
+
+    def _was_put(self, put: Put, body: DiskBody, rest: int, value: bytes | None) -> None:
+        self.release_memory(rest)
+        self.settle(body)
+        if value is None:
+            return
+        body.checksums = put.checksums
+        if put.in_file:
+            body.file = put.written.file
+            body.in_file = body.size
+            body.pieces = None
+
+    # --- called by bodies ---------------------------------------------------------------------
+
+    def in_thread(self, call: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
+        """See ``body.Disk``."""
+        if self._disk is None:
+            return succeed(b"")
+        return self._disk.in_thread(call, *arguments)
+
+    def open_file(self, number: int, size: int) -> OpenFile:
+        """See ``body.Disk``."""
+        disk = self._disk
+        if disk is None or disk.layout is None:
+            raise OSError("the store is closed")
+        return open_body(disk.layout, number, size)
+
+    def lost(self, body: DiskBody, error: Exception) -> None:
+        """See ``body.Disk``."""
+        _log.warn(
+            "a response of {size} bytes is lost to the cache: {error}",
+            size=body.size,
+            error=str(error),
+        )
+        for each in self._view(body.key):
+            if each.body.number == body.number:
+                self.remove(body.key, each)
+
+    # --- looking up ---------------------------------------------------------------------------
+
+    def _lookup_when_open(self, key: bytes) -> Any:
+        opening = self._open()
+        if opening is None:
+            return self._lookup_later(key)
+        return opening.addCallback(lambda nothing: self._lookup_later(key))
+
+    def _open(self) -> Deferred[None] | None:
+        """Have the directory opened; give what fires when it is, ``None`` when nothing will."""
+        if self._closed:
+            return None
+        if self._disk is not None and self._disk.may_be_tried_again:
+            # The disk may have been full, or not mounted yet.
+            self._disk.leave()
+            self._disk = None
+        if self._disk is None:
+            self._disk = OpenedDirectory.of(self._reactor, self._path, self._limits, self._min_free)
+        return self._disk.when_open()
+
+    def _lookup_later(self, key: bytes) -> Any:
+        if self._disk is None or self._disk.index is None:
+            return ()
+        return self.lookup(key)
+
+    def _look_up_on_disk(self, key: bytes) -> Any:
+        if self._cold_until and monotonic() < self._cold_until:
+            return self._load(key)
+        return () if self._value(key) is None else self._load(key)
+
+    def _unreadable(self, error: lmdb.Error) -> tuple[()]:
+        self._complaint.say(error)
+        return ()
+
+    def _value(self, key: bytes) -> bytes | None:
+        """Give what the index holds under a key.
+
+        That is half a microsecond out of the page cache. When it turns out to come from a disk,
+        threads look up for a while, and warm the cache meanwhile.
+        """
+        assert self._disk is not None
+        assert self._disk.index is not None
+        started = monotonic()
+        try:
+            value = self._disk.index.get(index_key(key))
+        except lmdb.Error as error:
+            self._unreadable(error)
+            return None
+        if monotonic() - started > _SLOW_SECONDS:
+            self._cold_until = monotonic() + _COLD_SECONDS
+        return value
+
+    def _load(self, key: bytes) -> Deferred[Sequence[StoredResponse]]:
+        assert self._disk is not None
+        return self._loader.load(self._disk, key)
+
+    def _loaded(self, key: bytes, loaded: Loaded) -> tuple[StoredResponse, ...]:
+        """Keep what was read at hand; give what is the answer by now."""
+        pending = self._pending.get(key)
+        if pending is not None:
+            return pending.responses
+        if loaded.bad:
+            for number in loaded.bad:
+                self._change(key, loaded.good, Remove(key, number))
+        elif loaded.value is not None and loaded.good:
+            self._asked.note(self._front.put(key, loaded.value, loaded.good))
+        return loaded.good
+
+    # --- changing -----------------------------------------------------------------------------
+
+    def _view(self, key: bytes) -> tuple[StoredResponse, ...]:
+        """Give what is under a key, pending changes done; contents may not be open yet."""
+        pending = self._pending.get(key)
+        if pending is not None:
+            return pending.responses
+        disk = self._disk
+        if disk is None or disk.index is None:
+            return ()
+        if self._purges.concern(key):
+            return ()
+        value = self._value(key)
+        if value is None:
+            return ()
+        entry = self._front.get(key)
+        if entry is not None and entry.value == value:
+            return entry.responses
+        try:
+            _, found = disk.index.load(key)
+        except lmdb.Error:
+            return ()
+        responses = [self._loader.response(key, *each) for each in found]
+        return tuple(each for each in responses if each is not None)
+
+    def _change(
+        self,
+        key: bytes,
+        responses: tuple[StoredResponse, ...],
+        change: Put | Update | Remove,
+        done: Callable[[bytes | None], None] | None = None,
+    ) -> None:
+        """Have a key changed; this process sees it from now on."""
+        if self._disk is None:
+            return
+        pending = self._pending.get(key)
+        if pending is None:
+            pending = self._pending[key] = _Pending(responses)
+        pending.responses = responses
+        pending.left += 1
+        self.give(change, partial(self._changed, key, pending, done))
+
+    def _changed(
+        self,
+        key: bytes,
+        pending: _Pending,
+        done: Callable[[bytes | None], None] | None,
+        value: bytes | None,
+    ) -> None:
+        if done is not None:
+            done(value)
+        pending.left -= 1
+        if pending.left or self._pending.get(key) is not pending:
+            return
+        del self._pending[key]
+        self._front.drop(key)
+        numbers = [each.number for each in unpack_references(value)]
+        if value is not None and numbers == [each.body.number for each in pending.responses]:
+            if all(_is_at_hand(each) for each in pending.responses):
+                self._front.put(key, value, pending.responses)
+
+    def _purge(self, by: str, what: bytes, *, soft: bool) -> int | Deferred[int]:
+        if self._disk is None or self._disk.index is None:
+            opening = self._open()
+            if opening is not None:
+                return opening.addCallback(lambda nothing: self._purge(by, what, soft=soft))
+            if self._disk is None or self._disk.index is None:
+                return 0
+        purge = Purge(by, what, soft, self._clock())
+        for key in [key for key in self._pending if concerns(purge, key)]:
+            del self._pending[key]
+        self._purges.add(purge)
+        result: Deferred[int] = Deferred()
+        self.give(purge, partial(self._was_purged, purge, result))
+        return result
+
+    def _was_purged(self, purge: Purge, result: Deferred[int], count: int | None) -> None:
+        self._purges.done(purge)
+        result.callback(count or 0)
+
+    # --- memory -------------------------------------------------------------------------------
+
+    def _promote(self, entry: FrontEntry) -> None:
+        """Have contents read into memory: they were asked for again while they were at hand."""
+        worth = self._front.is_worth_memory(entry)
+        entry.promoting = True
+        if worth and self._disk is not None:
+            bodies = [each.body for each in entry.responses if each.body.content is None]
+            self._disk.in_thread(load_all, bodies).addCallbacks(
+                partial(self._promoted, entry, bodies), lambda failure: None
+            )
+
+    def _promoted(
+        self, entry: FrontEntry, bodies: list[DiskBody], contents: list[Pieces] | None
+    ) -> None:
+        if contents is not None and self._front.get(entry.key) is entry:
+            for body, content in zip(bodies, contents, strict=True):
+                body.content = content
+            self._front.put(entry.key, entry.value, entry.responses)
+
+
+def _is_at_hand(response: StoredResponse) -> bool:
+    return response.body.content is not None or response.body.file is not None
+
+
+def _with_number(view: Sequence[StoredResponse], number: int) -> StoredResponse | None:
+    return next((each for each in view if each.body.number == number), None)

@@ -1,0 +1,423 @@
+"""The store in Redis or Valkey. See ``ICacheStore``.
+
+Keys, each with the store's prefix and the version of what stands there:
+
+    k:KEY         a hash: of each response under KEY, its name -> its record
+    b:NAME:N      a chunk of content
+    t:TAG         a set of names and keys: what may carry the tag
+    r:URI         a set of the keys that rules made of URI
+
+Nothing needs more than one of them to be true: whatever is missing, or is not what was written, is
+a miss. Commands go out on one connection, in order, so this process sees what it did.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from time import monotonic, time
+from typing import Any
+
+from twisted.internet.defer import Deferred, FirstError, gatherResults, succeed
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from ...interfaces import ICacheStore
+from ..keys import PARTS
+from ..packing import Unreadable, checksum
+from ..stored import StoredHead, StoredResponse
+from .client import Command, RedisAway, RedisClient, RedisRefused
+from .content import INLINE, RedisBody, RedisWriter, chunks_of, cut_in_chunks, is_chunk
+from .records import NAME_SIZE, pack_response, unpack_response
+
+_log = Logger()
+
+_VERSION = b"1"
+_MOST_VARIANTS = 64
+_MOST_IN_MEMORY = 64 * 1024 * 1024  # content that is arriving, or was sent and not answered yet
+_LONGEST_SECONDS = 30 * 86_400
+_SHORTEST_SECONDS = 60
+_VALIDATED_SECONDS = 86_400  # how long what can be validated is kept past its freshness
+_SCANNED_AT_ONCE = 500
+_MEASURE_SECONDS = 5.0
+_USED_MEMORY = b"used_memory:"
+
+Found = tuple[StoredResponse, ...]
+
+
+@implementer(ICacheStore)
+class RedisStore:
+    """Keeps responses in a server that several machines share.
+
+    :ivar client: the connection.
+    """
+
+    at_once = often_at_once = False
+
+    def __init__(
+        self,
+        client: RedisClient,
+        prefix: bytes,
+        size: int | None = None,
+        clock: Callable[[], float] = time,
+    ) -> None:
+        """Make one.
+
+        :param prefix: of every key in the server.
+        :param size: store nothing more while the server uses more memory than that, in bytes.
+        :param clock: gives the seconds since 1970.
+        """
+        self.client = client
+        self._prefix = prefix + b":" + _VERSION + b":"
+        self._size = size
+        self._clock = clock
+        self._in_memory = 0
+        self._is_full = False
+        self._measured = -_MEASURE_SECONDS
+
+    def __repr__(self) -> str:
+        return f"<RedisStore {self.client!r}>"
+
+    # --- ICacheStore --------------------------------------------------------------------------
+
+    def lookup(self, key: bytes) -> Any:
+        """See ``ICacheStore``; nothing at once when the server is away."""
+        if not self.client.is_usable:
+            return ()
+        return self.client.send(b"HGETALL", self._key(key)).addCallbacks(
+            partial(self._found, key), _nothing
+        )
+
+    def begin(self, key: bytes, size: int | None) -> RedisWriter | None:
+        """See ``ICacheStore``."""
+        if not self.client.is_usable or self._in_memory + (size or 0) > _MOST_IN_MEMORY:
+            return None
+        if self._size is not None:
+            self._measure()
+            if self._is_full:
+                return None
+        return RedisWriter(self, key, os.urandom(NAME_SIZE))
+
+    def update(self, key: bytes, stored: StoredResponse, head: StoredHead) -> None:
+        """See ``ICacheStore``."""
+        stored.head = head
+        body: RedisBody = stored.body
+        # A record that is gone is not made anew: its content is gone, too.
+        self.client.send(b"HEXISTS", self._key(key), body.name).addCallbacks(
+            lambda there: self._write(key, body, head, ()) if there else None, _nothing
+        )
+
+    def remove(self, key: bytes, stored: StoredResponse) -> None:
+        """See ``ICacheStore``."""
+        self.client.send_all(self._removal(key, stored.body))
+
+    def purge(self, key: bytes, *, soft: bool) -> int | Deferred[int]:
+        """See ``ICacheStore``."""
+        if not self.client.is_usable:
+            return 0
+        ruled = self.client.send(b"SMEMBERS", self._ruled(key))
+        first = self._purge_key(key, soft=soft, only=None)
+
+        def purge_ruled(keys: Any) -> Deferred[list[int]]:
+            found = [each for each in keys if each.startswith(key + PARTS)]
+            counts = [self._purge_key(each, soft=soft, only=None) for each in found]
+            return gatherResults([first, *counts], consumeErrors=True)
+
+        return ruled.addCallback(purge_ruled).addCallbacks(sum, _none_purged)
+
+    def purge_tag(self, tag: bytes, *, soft: bool) -> int | Deferred[int]:
+        """See ``ICacheStore``."""
+        if not self.client.is_usable:
+            return 0
+
+        def purge_members(members: Any) -> Deferred[list[int]]:
+            keys = dict.fromkeys(each[NAME_SIZE:] for each in members)
+            only = partial(_carries, tag)
+            counts = [self._purge_key(key, soft=soft, only=only) for key in keys]
+            if not soft:
+                self.client.send_all([(b"UNLINK", self._tag(tag))])
+            return gatherResults(counts, consumeErrors=True)
+
+        members = self.client.send(b"SMEMBERS", self._tag(tag))
+        return members.addCallback(purge_members).addCallbacks(sum, _none_purged)
+
+    def purge_prefix(self, prefix: bytes, *, soft: bool) -> int | Deferred[int]:
+        """See ``ICacheStore``; looks at every key of the server."""
+        if not self.client.is_usable:
+            return 0
+        return Deferred.fromCoroutine(self._purge_scanned(prefix, soft=soft))
+
+    def close(self) -> None:
+        """See ``ICacheStore``."""
+        self.client.close()
+
+    # --- called by writers and bodies ---------------------------------------------------------
+
+    def reserve(self, change: int) -> bool:
+        """Count content in memory; say whether there is room for it."""
+        if change > 0 and self._in_memory + change > _MOST_IN_MEMORY:
+            return False
+        self._in_memory += change
+        return True
+
+    def put(
+        self, body: RedisBody, head: StoredHead, replaces: Callable[[StoredHead], bool]
+    ) -> None:
+        """Take a response whose content is complete."""
+        content = body.content
+        assert content is not None
+        chunks = cut_in_chunks(content)
+        body.checksums = b"".join(map(checksum, chunks))
+        client = self.client
+        if not client.is_usable:
+            return
+        # Evaluated against what is there now: nobody waits for it.
+        client.send(b"HGETALL", self._key(body.key)).addCallbacks(
+            lambda raw: self._replace(body.key, raw, replaces, head), _nothing
+        )
+        self._in_memory += body.size
+
+        def sent(_: Any) -> None:
+            self._in_memory -= body.size
+
+        written = self._write(body.key, body, head, chunks)
+        (written or succeed(None)).addBoth(sent)
+
+    def chunk(self, name: bytes, index: int) -> Deferred[Any]:
+        """Get a chunk."""
+        return self.client.send(b"GET", self._chunk(name, index))
+
+    def lost(self, body: RedisBody) -> None:
+        """Forget what is not as it was stored."""
+        self.client.send_all(self._removal(body.key, body))
+
+    # --- reading ------------------------------------------------------------------------------
+
+    def _found(self, key: bytes, raw: Any) -> Found | Deferred[Found]:
+        """Make what is stored out of an answer, and see whether its content is there."""
+        responses = list(self._parsed(key, raw))
+        if not responses:
+            return ()
+        checks = [self._check(each) for each in responses]
+        if all(check is None for check in checks):
+            return self._ordered(responses)
+        waiting = gatherResults(
+            [succeed(True) if check is None else check for check in checks], consumeErrors=True
+        )
+        return waiting.addCallbacks(
+            lambda good: self._ordered(
+                [each for each, is_good in zip(responses, good, strict=True) if is_good]
+            ),
+            _nothing,
+        )
+
+    def _ordered(self, responses: list[StoredResponse]) -> Found:
+        responses.sort(key=lambda each: -each.head.responded_at)
+        return tuple(responses)
+
+    def _parsed(self, key: bytes, raw: Any) -> Iterator[StoredResponse]:
+        if type(raw) is not list:
+            return
+        for name, data in zip(raw[::2], raw[1::2], strict=False):
+            try:
+                yield unpack_response(self, key, name, data)
+            except (Unreadable, TypeError, ValueError) as error:
+                _log.warn("what is stored in Redis is not usable: {error}", error=str(error))
+                self.client.send_all([(b"HDEL", self._key(key), name)])
+
+    def _check(self, response: StoredResponse) -> Deferred[bool] | None:
+        """Get the first chunk, and ask whether the others are there."""
+        body: RedisBody = response.body
+        if body.content is not None:
+            return None
+        others = [self._chunk(body.name, index) for index in range(1, chunks_of(body.size))]
+
+        def check(answers: list[Any]) -> bool:
+            first, *counts = answers
+            if counts and counts[0] != len(others):
+                self.lost(body)
+                return False
+            if not is_chunk(first, body.size, 0, body.checksums):
+                self.lost(body)
+                return False
+            body.last = (0, first)
+            return True
+
+        asked = [self.chunk(body.name, 0)]
+        if others:
+            asked.append(self.client.send(b"EXISTS", *others))
+        return gatherResults(asked, consumeErrors=True).addCallbacks(check, lambda failure: False)
+
+    # --- writing ------------------------------------------------------------------------------
+
+    def _write(
+        self, key: bytes, body: RedisBody, head: StoredHead, chunks: Sequence[bytes]
+    ) -> Deferred[Any] | None:
+        """Send a record, and chunks before it; give what fires when that was done."""
+        seconds = self._useful_seconds(head)
+        record = pack_response(key, head, body)
+        if record is None:
+            return None
+        commands: list[Command] = []
+        for index in range(chunks_of(body.size) if body.size > INLINE else 0):
+            name = self._chunk(body.name, index)
+            if chunks:
+                commands.append((b"SET", name, chunks[index], b"EX", seconds))
+            else:
+                commands.append((b"EXPIRE", name, seconds))
+        commands.append((b"HSET", self._key(key), body.name, record))
+        # The longest of any response under the key; GT needs a time to compare with.
+        commands.append((b"EXPIRE", self._key(key), seconds, b"NX"))
+        commands.append((b"EXPIRE", self._key(key), seconds, b"GT"))
+        for tag in head.tags:
+            commands += self._tag_commands(tag, body.name + key)
+        uri, parts, _ = key.partition(PARTS)
+        if parts:
+            commands.append((b"SADD", self._ruled(uri), key))
+            commands.append((b"EXPIRE", self._ruled(uri), _LONGEST_SECONDS))
+        return self.client.send_all(commands)
+
+    def _tag_commands(self, tag: bytes, member: bytes) -> list[Command]:
+        name = self._tag(tag)
+        if random.random() < 0.1:
+            self._weed(name)
+        return [(b"SADD", name, member), (b"EXPIRE", name, _LONGEST_SECONDS)]
+
+    def _weed(self, name: bytes) -> None:
+        """Take some of what is gone out of a tag's set: else one that is used long only grows."""
+
+        def check(members: Any) -> None:
+            for member in members:
+                key = self._key(member[NAME_SIZE:])
+                self.client.send(b"HEXISTS", key, member[:NAME_SIZE]).addCallbacks(
+                    lambda there, member=member: (
+                        None if there else self.client.send_all([(b"SREM", name, member)])
+                    ),
+                    _nothing,
+                )
+
+        self.client.send(b"SRANDMEMBER", name, 30).addCallbacks(check, _nothing)
+
+    def _replace(
+        self, key: bytes, raw: Any, replaces: Callable[[StoredHead], bool], new: StoredHead
+    ) -> None:
+        """Remove what a new response takes the place of, and what is too much."""
+        kept = 0
+        for each in self._ordered(list(self._parsed(key, raw))):
+            same = new.span is None and each.head.selecting == new.selecting
+            if same or replaces(each.head) or kept >= _MOST_VARIANTS - 1:
+                self.client.send_all(self._removal(key, each.body))
+            else:
+                kept += 1
+
+    def _removal(self, key: bytes, body: RedisBody) -> list[Command]:
+        commands: list[Command] = [(b"HDEL", self._key(key), body.name)]
+        if body.size > INLINE:
+            names = [self._chunk(body.name, index) for index in range(chunks_of(body.size))]
+            commands.append((b"UNLINK", *names))
+        return commands
+
+    def _useful_seconds(self, head: StoredHead) -> int:
+        terms = head.terms
+        left = terms.lifetime - head.age(self._clock())
+        left += max(terms.stale_while_revalidate, terms.stale_if_error)
+        values = head.section.values
+        if b"etag" in values or b"last-modified" in values:
+            left = max(0.0, left) + _VALIDATED_SECONDS
+        return int(min(max(left, _SHORTEST_SECONDS), _LONGEST_SECONDS))
+
+    # --- purging ------------------------------------------------------------------------------
+
+    def _purge_key(
+        self, key: bytes, *, soft: bool, only: Callable[[StoredHead], bool] | None
+    ) -> Deferred[int]:
+        answer = self.client.send(b"HGETALL", self._key(key))
+        if not soft and only is None:
+            # Whoever asks next must not find it, though its content is still there.
+            self.client.send_all([(b"UNLINK", self._key(key))])
+
+        def purge(raw: Any) -> int:
+            count = 0
+            for each in self._parsed(key, raw):
+                if only is not None and not only(each.head):
+                    continue
+                count += 1
+                if soft:
+                    self._write(key, each.body, each.head.expired(self._clock()), ())
+                else:
+                    self.client.send_all(self._removal(key, each.body))
+            return count
+
+        return answer.addCallbacks(purge, _none_purged)
+
+    async def _purge_scanned(self, prefix: bytes, *, soft: bool) -> int:
+        pattern = _escaped(self._key(prefix)) + b"*"
+        start = len(self._key(b""))
+        count = 0
+        cursor: Any = b"0"
+        try:
+            while True:
+                answer = await self.client.send(
+                    b"SCAN", cursor, b"MATCH", pattern, b"COUNT", _SCANNED_AT_ONCE
+                )
+                cursor, names = answer
+                for name in dict.fromkeys(names):
+                    count += await self._purge_key(name[start:], soft=soft, only=None)
+                if cursor == b"0":
+                    return count
+        except (RedisAway, RedisRefused, TypeError, ValueError) as error:
+            _log.warn("a purge was not finished: {error}", error=str(error))
+            return count
+
+    # --- room ---------------------------------------------------------------------------------
+
+    def _measure(self) -> None:
+        """Ask now and then how much memory the server uses."""
+        if monotonic() - self._measured < _MEASURE_SECONDS:
+            return
+        self._measured = monotonic()
+
+        def measured(answer: Any) -> None:
+            for line in answer.splitlines() if type(answer) is bytes else ():
+                if line.startswith(_USED_MEMORY):
+                    self._is_full = int(line[len(_USED_MEMORY) :]) > (self._size or 0)
+
+        self.client.send(b"INFO", b"memory").addCallbacks(measured, _nothing)
+
+    # --- names --------------------------------------------------------------------------------
+
+    def _key(self, key: bytes) -> bytes:
+        return self._prefix + b"k:" + key
+
+    def _chunk(self, name: bytes, index: int) -> bytes:
+        return b"%sb:%s:%d" % (self._prefix, name.hex().encode("ascii"), index)
+
+    def _tag(self, tag: bytes) -> bytes:
+        return self._prefix + b"t:" + tag
+
+    def _ruled(self, uri: bytes) -> bytes:
+        return self._prefix + b"r:" + uri
+
+
+def _nothing(failure: Any) -> tuple[()]:
+    while failure.check(FirstError):
+        failure = failure.value.subFailure
+    failure.trap(RedisAway, RedisRefused)
+    return ()
+
+
+def _none_purged(failure: Any) -> int:
+    return len(_nothing(failure))
+
+
+def _carries(tag: bytes, head: StoredHead) -> bool:
+    return tag in head.tags
+
+
+def _escaped(pattern: bytes) -> bytes:
+    """Escape what means something in a glob of Redis."""
+    for each in (b"\\", b"*", b"?", b"[", b"]", b"^", b"-"):
+        pattern = pattern.replace(each, b"\\" + each)
+    return pattern

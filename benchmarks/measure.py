@@ -144,7 +144,7 @@ def measure_requests(
     asked = origin.requests() - asked_before
     entrant.exchanges += load.requests
     load.check(case)
-    if case.service is Service.CACHE:
+    if case.service in {Service.CACHE, Service.DISK}:
         if asked > 3:
             raise BadLoad(f"the origin was asked {asked} times for what should be stored")
     elif asked < load.requests:

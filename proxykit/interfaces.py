@@ -387,8 +387,8 @@ class ICacheStore(Interface):
 
     at_once: bool = Attribute("Whether ``lookup`` never gives a Deferred.")
     often_at_once: bool = Attribute(
-        "Whether it mostly gives none. Such a store is asked before anything is made ready to wait; "
-        "if it does give a Deferred then, it is asked again, and must not do its work twice for that."
+        "Whether it mostly gives none. Such a store is asked before anything is made ready to "
+        "wait; if it gives a Deferred then, it is asked again, and must not work twice for that."
     )
 
     def lookup(key: bytes) -> Any:

@@ -18,6 +18,7 @@ from .cache import Cache
 from .filter_entry import FilterEntry
 from .models import Configuration
 from .places import KeyPath, Places
+from .plugin_entry import PluginEntry
 from .registry import balancer_factories, filter_factories, store_factories
 
 
@@ -298,7 +299,7 @@ def _resolve(
 
 
 def _check_options(
-    entry: FilterEntry, factory: Any, path: KeyPath
+    entry: PluginEntry, factory: Any, path: KeyPath
 ) -> Iterator[tuple[KeyPath, str]]:
     try:
         entry.resolve(factory, factory.options.model_validate(entry.model_extra or {}))

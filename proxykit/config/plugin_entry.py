@@ -24,7 +24,7 @@ class PluginEntry(Options):
 
     @property
     def factory(self) -> Any:
-        """The plug-in's factory: ``IFilterFactory``, ``IBalancerFactory``, ``ICacheStoreFactory``."""
+        """The plug-in's factory, ``IFilterFactory`` for instance."""
         return self._factory
 
     @property

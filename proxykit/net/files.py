@@ -1,7 +1,7 @@
 """Content that lies in a file, sent out of the page cache (sendfile(2)) where that can be done.
 
-It saves copying the content into this process and back: 64 KiB out of the cache on disk cost about
-20 µs less (benchmark ``cache-hit-disk``).
+It saves copying the content into this process and back: 64 KiB out of the cache on disk cost some
+15 µs less (benchmark ``cache-hit-disk``).
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from ..options import Duration, Options, PortNumber, Size
 from .cache import CacheReference
 from .field_types import Count, Endpoints, HostNameOrNone, Networks, TcpEndpoint
 from .filter_entry import FilterEntry
+from .listener_tls import ListenerTls
 from .pac import PacSwitch
 from .parent import OutgoingEntry, Parents
 
@@ -32,6 +33,9 @@ class ForwardListener(Options):
     """A forward proxy."""
 
     listen: Endpoints = Field(default=[], description="Where clients connect.")
+    tls: ListenerTls | None = Field(
+        default=None, description="And where they do with TLS: an https:// proxy."
+    )
     socks: Endpoints = Field(
         default=[], description="And where clients do that speak SOCKS4, 4a or 5."
     )
@@ -81,8 +85,8 @@ class ForwardListener(Options):
 
     @model_validator(mode="after")
     def _fits_together(self) -> ForwardListener:
-        if not (self.listen or self.socks or self.intercept):
-            raise ValueError("it listens nowhere: give listen, socks or intercept")
+        if not (self.listen or self.socks or self.intercept or self.tls):
+            raise ValueError("it listens nowhere: give listen, tls, socks or intercept")
         if self.direct is not None and not self.parents:
             raise ValueError("direct says what goes without a parent, and there are no parents")
         if self.direct is False and (self.ftp or self.intercept):

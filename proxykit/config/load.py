@@ -338,6 +338,8 @@ def _doubled_listeners(configuration: Configuration) -> Iterator[tuple[KeyPath, 
     for name, forward in configuration.forward.items():
         listeners.append((("forward", name, "listen"), forward.listen))
         listeners.append((("forward", name, "socks"), forward.socks))
+        if forward.tls is not None:
+            listeners.append((("forward", name, "tls", "listen"), forward.tls.listen))
     for name, reverse in configuration.reverse.items():
         listeners.append((("reverse", name, "listen"), reverse.listen))
         if reverse.tls is not None:

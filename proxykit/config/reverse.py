@@ -7,21 +7,8 @@ from pydantic import Field, model_validator
 from ..options import Options, Size
 from .field_types import Endpoints, Networks
 from .filter_entry import FilterEntry
+from .listener_tls import ListenerTls
 from .route import Route
-
-
-class CertificatePair(Options):
-    """A certificate with its key."""
-
-    certificate: str = Field(description="A PEM file, the chain behind the certificate.")
-    key: str = Field(description="A PEM file without a passphrase.")
-
-
-class ListenerTls(Options):
-    """TLS on a reverse proxy's listener."""
-
-    listen: Endpoints = Field(description="Where clients connect with TLS.", min_length=1)
-    certificates: list[CertificatePair] = Field(min_length=1, max_length=1)
 
 
 class ReverseListener(Options):

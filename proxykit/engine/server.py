@@ -35,6 +35,7 @@ from ..upstream.connection import UpstreamConnection
 from .admission import ask_connection_filters
 from .answers import error_answer
 from .exchange import Exchange
+from .forwarding import Direction
 from .relay import Relay
 
 if TYPE_CHECKING:
@@ -122,7 +123,9 @@ class ServerProtocol(Protocol):
     def connectionMade(self) -> None:
         """A client connected."""
         transport = self.transport
-        if ISSLTransport.providedBy(transport):
+        # What a forward proxy is asked for says its own scheme, however the client came.
+        reverse = self._pipeline.rules.direction is Direction.REVERSE
+        if reverse and ISSLTransport.providedBy(transport):
             self._scheme = "https"
             self.identity = (self._pipeline.rules, self.peer_address, self._scheme)
         self._listener.opened(self)

@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 from attrs import field, frozen
 
 from ..caching.shared import SharedCache
+from ..config.listener_tls import ListenerTls
 from ..config.models import Configuration
 from ..engine.exchange import Exchange
 from ..engine.forwarding import Direction, Disclosure, ForwardingRules
@@ -21,6 +22,7 @@ from ..errors import ConfigurationError
 from ..http1.limits import HeadLimits
 from ..interfaces import IBackground
 from ..net.sweeper import Sweeper
+from ..net.tls import server_context
 from ..options import BuildContext
 from ..reverse.pool import Pool
 from ..upstream.resolution import Resolver
@@ -269,6 +271,16 @@ class Compilation:
                 proxied,
                 intercept,
             )
+
+    def listen_with_tls(self, model: ListenerTls, pipeline: Pipeline, *, proxied: bool) -> None:
+        """Plan to serve endpoints with TLS.
+
+        :raises ConfigurationError: when its certificate cannot be used.
+        """
+        pair = model.certificates[0]
+        directory = self.context.directory
+        tls = server_context(directory / pair.certificate, directory / pair.key)
+        self.listen(model.listen, pipeline, tls, proxied=proxied)
 
 
 def _rules(

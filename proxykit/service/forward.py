@@ -78,6 +78,8 @@ def compile_forward(compilation: Compilation, name: str, model: ForwardListener)
         name, Direction.FORWARD, model.trust_proxy, choose, chain, model.response_buffer
     )
     compilation.listen(model.listen, pipeline, proxied=model.proxy_protocol)
+    if model.tls is not None:
+        compilation.listen_with_tls(model.tls, pipeline, proxied=model.proxy_protocol)
     datagrams = None
     if model.udp:
         reactor = environment.reactor

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from ..config.reverse import ReverseListener
 from ..engine.forwarding import Direction
-from ..net.tls import server_context
 from ..reverse.router import ReverseRouter
 from .compilation import Compilation
 from .route import compile_route
@@ -25,7 +24,4 @@ def compile_reverse(compilation: Compilation, name: str, model: ReverseListener)
     proxied = model.proxy_protocol
     compilation.listen(model.listen, pipeline, proxied=proxied)
     if model.tls is not None:
-        pair = model.tls.certificates[0]
-        directory = compilation.context.directory
-        tls = server_context(directory / pair.certificate, directory / pair.key)
-        compilation.listen(model.tls.listen, pipeline, tls, proxied=proxied)
+        compilation.listen_with_tls(model.tls, pipeline, proxied=proxied)

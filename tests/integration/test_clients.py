@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
+from contextlib import ExitStack
+from urllib.parse import urlsplit
 
 import aiohttp
+import bcrypt
 import httpx
 import pytest
 import requests
+from websockets.sync.client import connect
 
 from demo.origins import PAGE
+from demo.proxies import Proxy, free_port
 
 NODE = """
 const http = require("http");
@@ -107,3 +113,115 @@ def test_chromium_with_a_configured_proxy(forward, origins, tmp_path):
 
     assert "Served by an origin" in page
     assert "GET /" not in page
+
+
+@pytest.fixture
+def guarded(tmp_path, origins, certificate):
+    """A forward proxy with TLS and users, and the port where it speaks TLS."""
+    hashed = bcrypt.hashpw(b"open sesame", bcrypt.gensalt(4)).decode()
+    (tmp_path / "users").write_text(f"ada:{hashed}\n")
+    port, tls_port = free_port(), free_port()
+    file = tmp_path / "proxykit.toml"
+    file.write_text(
+        f'''
+        [log]
+        access = "access.log"
+        [forward.office]
+        listen = ["127.0.0.1:{port}"]
+        allow_private = true
+        connect_ports = [443, {origins.https_url.rsplit(":", 1)[1]}]
+        tls = {{ listen = ["127.0.0.1:{tls_port}"], certificates = [
+            {{ certificate = "{certificate.certificate}", key = "{certificate.key}" }} ] }}
+        [[forward.office.filters]]
+        use = "auth"
+        users = "users"
+        '''
+    )
+    with Proxy(tmp_path, "serve", "--config", str(file), port=port) as proxy:
+        yield proxy, tls_port
+
+
+def test_curl_through_a_proxy_with_tls_and_users(guarded, origins, certificate):
+    _, tls_port = guarded
+    proxy = [
+        "--proxy",
+        f"https://127.0.0.1:{tls_port}",
+        "--proxy-cacert",
+        str(certificate.authority),
+    ]
+    curl = ["curl", "-sS", "--noproxy", "", *proxy, "--proxy-user", "ada:open sesame"]
+
+    assert output_of(*curl, origins.url + "/") == PAGE
+    assert output_of(*curl, "-k", origins.https_url + "/") == PAGE
+
+
+class Browser:
+    """Chromium, driven by its DevTools protocol."""
+
+    def __init__(self, folder, proxy):
+        self._stack = ExitStack()
+        self._process = subprocess.Popen(
+            ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
+             "--disable-background-networking", "--disable-component-update", "--disable-sync",
+             f"--user-data-dir={folder}", "--remote-debugging-port=0",
+             f"--proxy-server={proxy}", "--proxy-bypass-list=<-loopback>", "about:blank"],
+            stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        for line in self._process.stderr:
+            if line.startswith("DevTools listening on "):
+                port = urlsplit(line.split()[-1]).port
+                break
+        pages = requests.get(f"http://127.0.0.1:{port}/json/list", timeout=5).json()
+        address = next(page for page in pages if page["type"] == "page")["webSocketDebuggerUrl"]
+        self._socket = self._stack.enter_context(connect(address, proxy=None))
+        self._number = 0
+
+    def tell(self, method, **parameters):
+        self._number += 1
+        told = {"id": self._number, "method": method, "params": parameters}
+        self._socket.send(json.dumps(told))
+        return self._number
+
+    def hear(self):
+        return json.loads(self._socket.recv(timeout=20))
+
+    def close(self):
+        self._stack.close()
+        self._process.kill()
+        self._process.wait()
+        self._process.stderr.close()
+
+
+def test_chromium_asks_for_a_users_password_and_goes_on_with_it(guarded, origins, tmp_path):
+    proxy, _ = guarded
+    browser = Browser(tmp_path / "browser", proxy.url)
+    challenges = []
+    try:
+        browser.tell("Page.enable")
+        browser.tell("Fetch.enable", handleAuthRequests=True)
+        browser.tell("Page.navigate", url=origins.url + "/")
+        answer = text = None
+        while text is None:
+            heard = browser.hear()
+            told = heard.get("params", {})
+            if heard.get("method") == "Fetch.requestPaused":
+                browser.tell("Fetch.continueRequest", requestId=told["requestId"])
+            elif heard.get("method") == "Fetch.authRequired":
+                challenges.append(told["authChallenge"])
+                given = {"response": "ProvideCredentials", "username": "ada"}
+                given["password"] = "open sesame"
+                browser.tell(
+                    "Fetch.continueWithAuth",
+                    requestId=told["requestId"],
+                    authChallengeResponse=given,
+                )
+            elif heard.get("method") == "Page.loadEventFired":
+                answer = browser.tell("Runtime.evaluate", expression="document.body.innerText")
+            elif answer is not None and heard.get("id") == answer:
+                text = heard["result"]["result"]["value"]
+    finally:
+        browser.close()
+
+    assert "Served by an origin" in text
+    assert challenges[0]["source"] == "Proxy"
+    assert challenges[0]["scheme"].lower() == "basic"

@@ -209,7 +209,7 @@ class ICacheWriter(Interface):
         """
 
     def commit(head: Any, replaces: Callable[[Any], bool]) -> None:
-        """Make the entry findable: its content is complete.
+        """Make the entry findable, for every lookup that begins from now on: it is complete.
 
         :param head: the ``proxykit.caching.stored.StoredHead``.
         :param replaces: says of the head of another response under this key whether this one
@@ -225,6 +225,8 @@ class ICacheStore(Interface):
 
     A store knows no policy: it never judges freshness, and forgets what it likes. It is bounded.
     """
+
+    at_once: bool = Attribute("Whether ``lookup`` gives no Deferred, as a rule.")
 
     def lookup(key: bytes) -> Any:
         """Give what is stored under a key.

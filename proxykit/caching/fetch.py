@@ -30,13 +30,12 @@ from ..net.sweeper import NEVER
 from ..upstream.connection import UpstreamConnection
 from .answering import Asked, make_answer
 from .arriving import Arriving
+from .delivery import Delivery
 from .heads import make_head
-from .plan import NotValidated, Plan, SharedFailure
+from .plan import Plan, SharedFailure
 from .policy import Verdict, judge
 from .reader import Reader
-from .status import age_field, forwarded, hit
 from .stored import StoredHead
-from .use import usable_on_error
 
 if TYPE_CHECKING:
     from .fetcher import Fetcher
@@ -73,6 +72,7 @@ class Fetch(Relay):
         "_asked",
         "_callbacks",
         "_fetcher",
+        "_delivery",
         "_direct",
         "_fate",
         "_head",
@@ -100,6 +100,7 @@ class Fetch(Relay):
         self._fetcher = fetcher
         self._asked = asked
         self._plan = plan
+        self._delivery = Delivery(fetcher, exchange, asked, plan)
         self._waiting: list[Reader] = []
         self._readers: list[Reader] = []
         self._direct: Reader | None = None
@@ -205,13 +206,7 @@ class Fetch(Relay):
         others = self._waiting[patient:]
         del self._waiting[patient:]
         for reader in others:
-            self._ask_alone(reader, detail=b"lock-timeout")
-
-    def _ask_alone(self, reader: Reader, *, validate: bool = True, detail: bytes = b"") -> None:
-        """Send a reader's request on its own way."""
-        reader.release()
-        candidates = self._plan.candidates if validate else ()
-        self._fetcher.ask_alone(reader.relay, reader.asked, candidates, detail)
+            self._delivery.ask_alone(reader, detail=b"lock-timeout")
 
     # --- the content --------------------------------------------------------------------------
 
@@ -308,59 +303,15 @@ class Fetch(Relay):
         head, content = self._head, self.content
         assert head is not None
         assert content is not None
-        asked = reader.asked
-        if not first:
-            if not self._may_share(head, asked):
-                self._share_failure(reader, head)
-                return
-        exchange = reader.relay.exchange
-        exchange.upstream = self.exchange.upstream
-        exchange.reused = self.exchange.reused
-        extra = [
-            forwarded(
-                self._name,
-                self._plan.why,
-                status=None if first else head.status,
-                stored=self._fate is _Fate.KEPT,
-                collapsed=not first,
-                detail=self._plan.detail if first else b"",
-            )
-        ]
-        age = head.age(self.exchange.now)
-        if age >= 1 or not first:
-            extra.insert(0, age_field(age))
         self._readers.append(reader)
-        label = "miss" if first else "collapsed"
-        if not reader.serve(head, content, tuple(extra), label):
-            self._readers.remove(reader)
-            self._ask_alone(reader)
+        kept = self._fate is _Fate.KEPT
+        if not self._delivery.arriving(reader, head, content, first=first, kept=kept):
+            if reader in self._readers:
+                self._readers.remove(reader)
 
     def _asked_for(self, index: int) -> bool:
         """Say whether it is this reader, of those that wait, whose request was sent."""
         return index == 0 and not self._plan.background
-
-    def _may_share(self, head: StoredHead, asked: Asked) -> bool:
-        """Say whether a response that is arriving may answer another request than its own."""
-        if head.status >= 500:
-            return asked.same_user(self._asked)
-        terms = head.terms
-        return (
-            asked.matches(head)
-            and not terms.validated_only
-            and terms.lifetime > head.age(self.exchange.now)
-        )
-
-    def _share_failure(self, reader: Reader, head: StoredHead) -> None:
-        if head.status >= 500:
-            # The server has trouble enough: the crowd is not sent to it one by one. But what it
-            # said to one user is not shown to another.
-            reader.fail(SharedFailure(f"the server answered {head.status} to the same request"))
-        elif not reader.asked.matches(head):
-            # Those who want the same variant may well wait for each other.
-            reader.release()
-            self._fetcher.ask_again(reader.relay, reader.asked, head)
-        else:
-            self._ask_alone(reader)
 
     def _pass_on(self, response: Response, head: StoredHead | None) -> None:
         """Give the response to the one client that it is for; the others ask for themselves.
@@ -376,15 +327,16 @@ class Fetch(Relay):
         if self._plan.background or not waiting:
             self._drop()
             for reader in waiting:
-                self._ask_alone(reader)
+                self._delivery.ask_alone(reader)
             return
         first, *others = waiting
-        if head is not None and self._answer_condition(first, head):
+        if head is not None and self._delivery.not_modified(first, head):
             self._drop()
         else:
-            self._begin_direct(first, response)
+            self._direct = first
+            self._delivery.direct(first, response)
         for reader in others:
-            self._ask_alone(reader)
+            self._delivery.ask_alone(reader)
 
     def _is_for_nobody_else(self, response: Response) -> bool:
         """Say whether a response would not be stored for a request without a cookie either."""
@@ -395,25 +347,6 @@ class Fetch(Relay):
         values, now = response.section.values, self.exchange.now
         return bool(judge(bare, response.status, values, self._asked.rules, now).reason)
 
-    def _answer_condition(self, reader: Reader, head: StoredHead) -> bool:
-        """Answer 304 where that is what the client's condition comes to."""
-        answer = make_answer(reader.asked, head, ())
-        if answer is None or answer.response.status != 304:
-            return False
-        reader.fetch = None
-        status = forwarded(self._name, self._plan.why, status=head.status)
-        return reader.serve(head, Arriving(), (status,), "miss")
-
-    def _begin_direct(self, first: Reader, response: Response) -> None:
-        self._direct = first
-        first.direct = True
-        relay = first.relay
-        relay.exchange.upstream = self.exchange.upstream
-        relay.exchange.reused = self.exchange.reused
-        relay.exchange.cache = "miss"
-        response.headers.add(*forwarded(self._name, self._plan.why, detail=self._plan.detail))
-        relay.response_received(response)
-
     def _validated(self, response: Response) -> None:
         """Take a 304: what is stored is fresh again (RFC 9111 section 4.3.4)."""
         self._fate = _Fate.ANSWERED
@@ -423,24 +356,7 @@ class Fetch(Relay):
         )
         waiting, self._waiting = self._waiting, []
         for index, reader in enumerate(waiting):
-            if chosen is None:
-                # It is not about anything that is stored here.
-                self._ask_alone(reader, validate=False)
-                continue
-            head = chosen.head
-            age = head.age(self.exchange.now)
-            first = self._asked_for(index)
-            if not first and not self._may_share(head, reader.asked):
-                self._ask_alone(reader)
-                continue
-            exchange = reader.relay.exchange
-            exchange.upstream = self.exchange.upstream
-            exchange.reused = self.exchange.reused
-            status = forwarded(self._name, b"stale", status=304, collapsed=not first)
-            label = "revalidated" if first else "collapsed"
-            reader.fetch = None
-            if not reader.serve(head, chosen.body, (age_field(age), status), label):
-                self._ask_alone(reader, validate=False)
+            self._delivery.validated(reader, chosen, first=self._asked_for(index))
 
     def _serve_stale(self, status: int | None) -> bool:
         """Answer with what is stored because nothing fresh can be had (RFC 5861 section 4).
@@ -448,24 +364,7 @@ class Fetch(Relay):
         :param status: what the server answered, ``None`` when it did not.
         :returns: whether everybody who waits was answered, and somebody did.
         """
-        now = self.exchange.now
-        answered: list[Reader] = []
-        for reader in self._waiting:
-            for stored in self._plan.candidates:
-                head = stored.head
-                age = head.age(now)
-                if not reader.asked.matches(head):
-                    continue
-                if not usable_on_error(head.terms, age, reader.asked.directives):
-                    continue
-                left = head.terms.lifetime - age
-                reader.fetch = None
-                if reader.serve(
-                    head, stored.body, (age_field(age), hit(self._name, left)), "stale"
-                ):
-                    answered.append(reader)
-                    break
-                reader.fetch = self
+        answered = [reader for reader in self._waiting[:] if self._delivery.stale(reader)]
         self._waiting = [reader for reader in self._waiting if reader not in answered]
         if self._waiting or not (answered or self._plan.background):
             return False
@@ -543,17 +442,7 @@ class Fetch(Relay):
         self._waiting, self._readers, self._direct = [], [], None
         for reader in readers:
             reader.fetch = None
-            reader.fail(self._as_told(error, reader))
-
-    def _as_told(self, error: ProxykitError, reader: Reader) -> ProxykitError:
-        """Give the error that a reader is told: 504 where nothing stale may stand in."""
-        never_stale = any(
-            stored.head.terms.never_stale and reader.asked.matches(stored.head)
-            for stored in self._plan.candidates
-        )
-        if never_stale and self._plan.conditional and self._fate is _Fate.UNKNOWN:
-            return NotValidated(f"the stored response could not be validated: {error}")
-        return error
+            reader.fail(self._delivery.error_for(reader, error, answered=responding))
 
     def _drop(self) -> None:
         """End without a word: nobody waits."""
@@ -572,13 +461,8 @@ class Fetch(Relay):
     def _leave_table(self) -> None:
         self._fetcher.forget(self._plan.table_key, self)
 
-    def _finish(self) -> None:
-        """End; the exchange is one of the cache's own, so nobody observes it."""
-        self.stage = Stage.ENDED
-
-    @property
-    def _name(self) -> bytes:
-        return self.exchange.pipeline.rules.pseudonym
+    def _tell_observers(self) -> None:
+        """The exchange is one of the cache's own: nobody observes it."""
 
     # --- backpressure -------------------------------------------------------------------------
 

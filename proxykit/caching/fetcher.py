@@ -42,6 +42,17 @@ class Fetcher:
         self._shared = shared
         self.store = shared.store
 
+    async def lookup(self, key: bytes) -> Sequence[StoredResponse]:
+        """Look in a store that answers later, and again if something was stored meanwhile."""
+        commits = self._shared.commits
+        found: Sequence[StoredResponse] = ()
+        for _ in range(2):
+            asking = self.store.lookup(key)
+            found = asking if isinstance(asking, Sequence) else await asking
+            if found or not self._shared.committed_since(key, commits):
+                break
+        return found
+
     # --- asking --------------------------------------------------------------------------------
 
     def fetch(
@@ -196,6 +207,7 @@ class Fetcher:
             # Nobody gains by waiting for what must be validated for each.
             self._shared.mark_private(asked.key)
         self._shared.aliases.note(asked.key, head.section.values.get(b"no-vary-search"))
+        self._shared.note_commit(asked.key)
         if head.span is None or SLICE in asked.key:
             if head.span is None:
                 head = evolve(head, complete=writer.body.size)

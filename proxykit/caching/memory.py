@@ -53,6 +53,8 @@ class MemoryStore:
     :ivar size: the limit in bytes, for all that is stored and all that is being written.
     """
 
+    at_once = True
+
     def __init__(self, size: int, clock: Callable[[], float] = time) -> None:
         """Begin empty.
 

@@ -88,11 +88,12 @@ class RouteCache:
         self._fetcher = Fetcher(shared)
         self._slices = Slices(self._fetcher, clock)
         self._lookup = shared.store.lookup
+        self._at_once: bool = shared.store.at_once
         only = self._rules[0]
         # Then the key of most requests needs nothing but their target.
         said = only.rules
-        self._plain = (
-            only.takes is None and said.plain_key and not said.bypass and not said.slice_size
+        self._plain = self._at_once and not (
+            only.takes is not None or not said.plain_key or said.bypass or said.slice_size
         )
         self._bypass_cookies = any(each.rules.bypass_cookies for each in self._rules)
 
@@ -112,6 +113,8 @@ class RouteCache:
             note = self._note(exchange, section)
         prefix = note[2]
         target = request.raw_target
+        if self._forward:
+            target = request.origin_target
         if (
             prefix is not None
             and request.changed_headers is None
@@ -151,7 +154,9 @@ class RouteCache:
         )
         prefix = None
         if plain:
-            prefix = uri_prefix(self._namespace, exchange.scheme, section.values[b"host"])
+            # A forward proxy is asked for http:// only, and Host names what the target names.
+            scheme = "http" if self._forward else exchange.scheme
+            prefix = uri_prefix(self._namespace, scheme, section.values[b"host"])
         noted: dict[object, bool] = {}
         note = (self._token, exchange.scheme, prefix, noted)
         section.cache_note = note
@@ -209,9 +214,11 @@ class RouteCache:
         if rules.slice_size and self._may_slice(asked):
             relay.wait(self._slices.first(relay, asked), partial(self._sliced, relay, asked))
             return True
-        found = self._lookup(asked.stored_key)
-        if isinstance(found, Sequence):
-            return self._found(relay, asked, found)
+        if self._at_once:
+            there = self._lookup(asked.stored_key)
+            if isinstance(there, Sequence):
+                return self._found(relay, asked, there)
+        found = self._fetcher.lookup(asked.stored_key)
         relay.wait(found, partial(self._found_later, relay, asked))
         return True
 

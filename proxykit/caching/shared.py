@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _MOST_PRIVATE = 8192
 _PRIVATE_SECONDS = 60.0
+_MOST_COMMITS = 1024
 
 
 @define(slots=True, eq=False, weakref_slot=True)
@@ -25,6 +26,7 @@ class SharedCache:
     :ivar max_object_size: what is larger is not stored, in bytes.
     :ivar lock_seconds: how long one client waits for another one's request.
     :ivar aliases: what No-Vary-Search said.
+    :ivar commits: how many responses were stored so far.
     :ivar fetches: who asks a server right now, by key and what else matters.
     """
 
@@ -34,7 +36,24 @@ class SharedCache:
     lock_seconds: float = 5.0
     fetches: dict[Any, Fetch] = field(factory=dict)
     aliases: Aliases = field(factory=Aliases)
+    commits: int = 0
+    _committed: dict[bytes, int] = field(factory=dict)
     _private: dict[bytes, float] = field(factory=dict)
+
+    def note_commit(self, key: bytes) -> None:
+        """Note that something was stored under a key just now."""
+        self.commits += 1
+        self._committed.pop(key, None)
+        self._committed[key] = self.commits
+        if len(self._committed) > _MOST_COMMITS:
+            del self._committed[next(iter(self._committed))]
+
+    def committed_since(self, key: bytes, commits: int) -> bool:
+        """Say whether a lookup that found nothing may have begun just before there was something.
+
+        :param commits: as it was when the lookup began.
+        """
+        return self._committed.get(key, 0) > commits
 
     def mark_private(self, key: bytes) -> None:
         """Note that what is under a key is not stored, or not for long: nobody gains by waiting."""

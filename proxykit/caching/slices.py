@@ -82,7 +82,7 @@ class Slices:
         :returns: the slice, ``None`` when it cannot be had, and whether it was fetched.
         """
         part = _part(asked, index)
-        stored = self._usable(part, await self._lookup(part.key), fetched=False)
+        stored = self._usable(part, await self._fetcher.lookup(part.key), fetched=False)
         if stored is not None:
             if _belongs(stored.head, index, asked.rules.slice_size, like):
                 return stored, False
@@ -97,17 +97,10 @@ class Slices:
 
         self._fetcher.fetch_part(relay, part, tell)
         await done
-        stored = self._usable(part, await self._lookup(part.key), fetched=True)
+        stored = self._usable(part, await self._fetcher.lookup(part.key), fetched=True)
         if stored is None or not _belongs(stored.head, index, asked.rules.slice_size, like):
             return None, True
         return stored, True
-
-    async def _lookup(self, key: bytes) -> Sequence[StoredResponse]:
-        found = self._fetcher.store.lookup(key)
-        if isinstance(found, Sequence):
-            return found
-        later: Sequence[StoredResponse] = await found
-        return later
 
     def _usable(
         self, part: Asked, found: Sequence[StoredResponse], *, fetched: bool

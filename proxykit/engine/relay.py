@@ -571,10 +571,13 @@ class Relay:
             self._server.cancel(self)
 
     def _finish(self) -> None:
-        """Hand the record to the observers, once."""
+        """End, once, and hand the record to the observers."""
         if self.stage is Stage.ENDED:
             return
         self.stage = Stage.ENDED
+        self._tell_observers()
+
+    def _tell_observers(self) -> None:
         exchange = self.exchange
         observers = exchange.pipeline.observers
         if self._chain.observers:

@@ -18,7 +18,10 @@ from .compilation import Compilation
 
 
 def compile_cache(compilation: Compilation, name: str, model: Cache) -> SharedCache:
-    """Compile one cache; one that was defined in the same way before is gone on with."""
+    """Compile one cache; one that was defined in the same way before is gone on with.
+
+    Its store is closed when no plan and no exchange uses it any more.
+    """
     kept = compilation.environment.caches
     definition = f"{name} {model.model_dump_json()}"
     shared = kept.get(definition)

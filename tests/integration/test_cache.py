@@ -1147,6 +1147,31 @@ def test_a_forward_proxy_caches_by_the_absolute_uri(start, site):
     assert site.count(b"/fwd") == 1
 
 
+def test_a_forward_proxy_has_rules_by_destination_and_may_be_purged(tmp_path, site):
+    port = free_port()
+    file = tmp_path / "proxykit.toml"
+    file.write_text(
+        f'[cache.c]\nsize = "1MiB"\n[forward.a]\nlisten = ["127.0.0.1:{port}"]\n'
+        'allow_private = true\n[forward.a.cache]\nuse = "c"\npurge_from = "127.0.0.1"\n'
+        '[[forward.a.cache.rules]]\nhost = "localhost"\nforce_lifetime = "60s"\n'
+    )
+    site.put(b"/by-destination", b"")
+
+    def request(host, method=b"GET"):
+        uri = b"http://%s:%d/by-destination" % (host, site.port)
+        head = b"%s %s HTTP/1.1\r\nHost: %s:%d\r\nConnection: close\r\n\r\n"
+        return head % (method, uri, host, site.port)
+
+    with Proxy(tmp_path, "serve", "--config", str(file), port=port) as running:
+        for host in (b"127.0.0.1", b"localhost"):
+            for _ in range(2):
+                answer = exchange(running.address, request(host))
+        assert cache_says(answer).startswith(b"hit")
+        assert site.count(b"/by-destination") == 3
+        purged = exchange(running.address, request(b"localhost", b"PURGE"))
+        assert json.loads(content(purged))["purged"] == 1
+
+
 def test_the_access_log_says_what_the_cache_did(proxy, site):
     site.put(b"/logged", fresh(age=100))
     exchange(proxy.address, ask(b"/logged"))

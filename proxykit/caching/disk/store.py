@@ -60,6 +60,8 @@ class DiskStore:
     :ivar size: the limit in bytes of all files, the index among them.
     """
 
+    at_once = True
+
     def __init__(
         self,
         reactor: Any,

@@ -54,6 +54,8 @@ class RedisStore:
     :ivar client: the connection.
     """
 
+    at_once = False
+
     def __init__(
         self,
         client: RedisClient,

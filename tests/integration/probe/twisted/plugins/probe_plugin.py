@@ -153,6 +153,8 @@ class DelayedWriter:
 class DelayedStore(MemoryStore):
     """A store that answers nothing at once, as one on a disk or a network."""
 
+    at_once = False
+
     def lookup(self, key):
         found = tuple(super().lookup(key))
         for each in found:

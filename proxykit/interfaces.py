@@ -262,7 +262,10 @@ class ICacheStore(Interface):
         """The same for all whose keys begin with something."""
 
     def close() -> None:
-        """No configuration uses the store any more."""
+        """No configuration and no exchange uses the store any more.
+
+        Called in whichever thread finds that out.
+        """
 
 
 class ICacheStoreFactory(Interface):

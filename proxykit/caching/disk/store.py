@@ -178,6 +178,9 @@ class DiskStore:
 
     def close(self) -> None:
         """See ``ICacheStore``."""
+        self._reactor.callFromThread(self._close)
+
+    def _close(self) -> None:
         self._closed = True
         disk, self._disk = self._disk, None
         if disk is not None:

@@ -385,11 +385,7 @@ class ICacheStore(Interface):
     A store knows no policy: it never judges freshness, and forgets what it likes. It is bounded.
     """
 
-    at_once: bool = Attribute("Whether ``lookup`` never gives a Deferred.")
-    often_at_once: bool = Attribute(
-        "Whether it mostly gives none. Such a store is asked before anything is made ready to "
-        "wait; if it gives a Deferred then, it is asked again, and must not work twice for that."
-    )
+    at_once: bool = Attribute("Whether ``lookup`` gives no Deferred, as a rule.")
 
     def lookup(key: bytes) -> Any:
         """Give what is stored under a key.
@@ -425,7 +421,10 @@ class ICacheStore(Interface):
         """The same for all whose keys begin with something."""
 
     def close() -> None:
-        """No configuration uses the store any more."""
+        """No configuration and no exchange uses the store any more.
+
+        Called in whichever thread finds that out.
+        """
 
 
 class ICacheInspection(Interface):

@@ -54,7 +54,7 @@ class MemoryStore:
     :ivar size: the limit in bytes, for all that is stored and all that is being written.
     """
 
-    at_once = often_at_once = True
+    at_once = True
 
     def __init__(self, size: int, clock: Callable[[], float] = time) -> None:
         """Begin empty.

@@ -92,7 +92,7 @@ class RouteCache:
         only = self._rules[0]
         # Then the key of most requests needs nothing but their target.
         said = only.rules
-        self._plain = shared.store.often_at_once and not (
+        self._plain = self._at_once and not (
             only.takes is not None or not said.plain_key or said.bypass or said.slice_size
         )
         self._bypass_cookies = any(each.rules.bypass_cookies for each in self._rules)
@@ -215,7 +215,9 @@ class RouteCache:
             relay.wait(self._slices.first(relay, asked), partial(self._sliced, relay, asked))
             return True
         if self._at_once:
-            return self._found(relay, asked, self._lookup(asked.stored_key))
+            there = self._lookup(asked.stored_key)
+            if isinstance(there, Sequence):
+                return self._found(relay, asked, there)
         found = self._fetcher.lookup(asked.stored_key)
         relay.wait(found, partial(self._found_later, relay, asked))
         return True

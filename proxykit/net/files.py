@@ -69,6 +69,7 @@ def _is_plain(transport: Server) -> bool:
     """Say whether what is sent now would be sent in order, and by nobody else."""
     return bool(
         not transport.TLS
+        and not transport._is_scheduled
         and not transport._tempDataLen
         and not transport.dataBuffer
         and transport.connected

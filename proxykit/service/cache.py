@@ -30,9 +30,7 @@ def compile_cache(compilation: Compilation, name: str, model: Cache) -> SharedCa
         shared = SharedCache(
             store, compilation.environment.sweeper, model.max_object_size, model.lock_timeout
         )
-        # Once no plan uses it and no exchange does; which thread finds that out is anybody's guess.
-        closing = finalize(shared, compilation.environment.reactor.callFromThread, store.close)
-        closing.atexit = False
+        finalize(shared, store.close).atexit = False
         kept[definition] = shared
     return shared
 

@@ -275,6 +275,14 @@ class Transaction:
                 self.drop(number, record.key)
         return count
 
+    def purge_rest(self, purge: Purge, known: frozenset[int]) -> int:
+        """Purge what another process put since the others were looked for.
+
+        :param known: the numbers of those.
+        """
+        numbers = candidates(self.index, self.transaction, purge)
+        return self.purge(purge, [each for each in numbers if each not in known])
+
     # --- leaving ------------------------------------------------------------------------------
 
     def drop(self, number: int, key: bytes | None = None) -> None:
@@ -344,22 +352,21 @@ class Transaction:
         return found
 
 
-def candidates(index: Index, purge: Purge) -> list[int]:
+def candidates(index: Index, transaction: Any, purge: Purge) -> list[int]:
     """Give the numbers of all that a purge may take; more are given rather than fewer."""
     numbers: list[int] = []
-    with index.environment.begin() as transaction:
-        if purge.by == "tag":
-            cursor = transaction.cursor(db=index.tags)
-            if cursor.set_key(purge.what):
-                numbers = [unpacked_number(name) for name in cursor.iternext_dup()]
-            return numbers
-        prefix = purge.what
-        if purge.by == "key":
-            value = transaction.get(index_key(prefix), db=index.keys)
-            numbers = [each.number for each in unpack_references(value)]
-            prefix += PARTS
-        for _, value in index.begins_with(transaction, prefix):
-            numbers += [each.number for each in unpack_references(value)]
+    if purge.by == "tag":
+        cursor = transaction.cursor(db=index.tags)
+        if cursor.set_key(purge.what):
+            numbers = [unpacked_number(name) for name in cursor.iternext_dup()]
+        return numbers
+    prefix = purge.what
+    if purge.by == "key":
+        value = transaction.get(index_key(prefix), db=index.keys)
+        numbers = [each.number for each in unpack_references(value)]
+        prefix += PARTS
+    for _, value in index.begins_with(transaction, prefix):
+        numbers += [each.number for each in unpack_references(value)]
     return list(dict.fromkeys(numbers))
 
 

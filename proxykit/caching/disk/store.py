@@ -60,8 +60,7 @@ class DiskStore:
     :ivar size: the limit in bytes of all files, the index among them.
     """
 
-    at_once = False
-    often_at_once = True  # and a key is read once, however many ask for it
+    at_once = True
 
     def __init__(
         self,
@@ -179,6 +178,9 @@ class DiskStore:
 
     def close(self) -> None:
         """See ``ICacheStore``."""
+        self._reactor.callFromThread(self._close)
+
+    def _close(self) -> None:
         self._closed = True
         disk, self._disk = self._disk, None
         if disk is not None:

@@ -134,7 +134,10 @@ class RedisClient:
         return len(self._connection.waiting) if self._connection is not None else 0
 
     def close(self) -> None:
-        """Ask nothing any more."""
+        """Ask nothing any more; may be called in any thread."""
+        self._reactor.callFromThread(self._close)
+
+    def _close(self) -> None:
         self._closed = True
         if self._connection is not None:
             self._connection.lose("the store is closed")

@@ -54,7 +54,7 @@ class RedisStore:
     :ivar client: the connection.
     """
 
-    at_once = often_at_once = False
+    at_once = False
 
     def __init__(
         self,

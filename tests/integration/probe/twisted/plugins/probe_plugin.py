@@ -219,7 +219,7 @@ class DelayedWriter:
 class DelayedStore(MemoryStore):
     """A store that answers nothing at once, as one on a disk or a network."""
 
-    at_once = often_at_once = False
+    at_once = False
 
     def lookup(self, key):
         found = tuple(super().lookup(key))

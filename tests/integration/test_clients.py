@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from contextlib import ExitStack
-from urllib.parse import urlsplit
 
 import aiohttp
 import bcrypt
@@ -155,6 +155,16 @@ def test_curl_through_a_proxy_with_tls_and_users(guarded, origins, certificate):
     assert output_of(*curl, "-k", origins.https_url + "/") == PAGE
 
 
+def wait_for(condition, seconds=20):
+    """Wait until something is there, and give it."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        time.sleep(0.05)
+    raise AssertionError("it did not come")
+
+
 class Browser:
     """Chromium, driven by its DevTools protocol."""
 
@@ -165,16 +175,19 @@ class Browser:
              "--disable-background-networking", "--disable-component-update", "--disable-sync",
              f"--user-data-dir={folder}", "--remote-debugging-port=0",
              f"--proxy-server={proxy}", "--proxy-bypass-list=<-loopback>", "about:blank"],
-            stderr=subprocess.PIPE, text=True,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        for line in self._process.stderr:
-            if line.startswith("DevTools listening on "):
-                port = urlsplit(line.split()[-1]).port
-                break
-        pages = requests.get(f"http://127.0.0.1:{port}/json/list", timeout=5).json()
-        address = next(page for page in pages if page["type"] == "page")["webSocketDebuggerUrl"]
+        address = wait_for(lambda: self._page(folder / "DevToolsActivePort"))
         self._socket = self._stack.enter_context(connect(address, proxy=None))
         self._number = 0
+
+    def _page(self, told):
+        """Give the address of the browser's page, ``None`` while there is none."""
+        if not told.exists() or not (port := told.read_text().partition("\n")[0]):
+            return None
+        pages = requests.get(f"http://127.0.0.1:{port}/json/list", timeout=5).json()
+        found = [page["webSocketDebuggerUrl"] for page in pages if page["type"] == "page"]
+        return found[0] if found else None
 
     def tell(self, method, **parameters):
         self._number += 1
@@ -185,11 +198,16 @@ class Browser:
     def hear(self):
         return json.loads(self._socket.recv(timeout=20))
 
+    def tell_and_wait(self, method, **parameters):
+        """Tell it something that has to be so before anything else is done."""
+        number = self.tell(method, **parameters)
+        while self.hear().get("id") != number:
+            pass
+
     def close(self):
         self._stack.close()
         self._process.kill()
         self._process.wait()
-        self._process.stderr.close()
 
 
 def test_chromium_asks_for_a_users_password_and_goes_on_with_it(guarded, origins, tmp_path):
@@ -197,11 +215,11 @@ def test_chromium_asks_for_a_users_password_and_goes_on_with_it(guarded, origins
     browser = Browser(tmp_path / "browser", proxy.url)
     challenges = []
     try:
-        browser.tell("Page.enable")
-        browser.tell("Fetch.enable", handleAuthRequests=True)
+        browser.tell_and_wait("Page.enable")
+        browser.tell_and_wait("Fetch.enable", handleAuthRequests=True)
         browser.tell("Page.navigate", url=origins.url + "/")
         answer = text = None
-        while text is None:
+        while not text:
             heard = browser.hear()
             told = heard.get("params", {})
             if heard.get("method") == "Fetch.requestPaused":

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import enum
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from email.utils import formatdate
 
 from attrs import field, frozen
 
 from ..errors import LoopDetected
-from ..message.fields import EMPTY_SECTION, HOP_BY_HOP, Field, FieldSection
+from ..message.fields import EMPTY_SECTION, HOP_BY_HOP, FieldSection, lines_without
 from ..message.framing import Chunked, Framing
 from ..message.request import Request
 from ..message.response import Response
@@ -27,6 +28,10 @@ _NOT_IN_OWN_ANSWERS = HOP_BY_HOP - {b"proxy-authenticate", b"proxy-authenticatio
 _FORWARDING = frozenset(
     {b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip"}
 )
+_UNTRUSTED = HOP_BY_HOP | _FORWARDING
+# What is written anew each time.
+_REQUEST_OWN = frozenset({b"host", b"content-length", b"via", b"x-forwarded-for"})
+_RESPONSE_OWN = frozenset({b"content-length", b"via"})
 
 
 class Direction(enum.Enum):
@@ -111,57 +116,49 @@ class ForwardingRules:
             rendering = section.rendering
             if rendering is not None and rendering[0] == identity:
                 return rendering[1]
-            data = self._render_request(exchange, section, section.fields, None)
+            data = self._render_request(exchange, section, None)
             section.rendering = (identity, data)
             return data
-        fields = section.fields if headers is None else tuple(headers)
-        return self._render_request(exchange, section, fields, host)
+        return self._render_request(
+            exchange, section if headers is None else headers.section(), host
+        )
 
-    def _render_request(
-        self,
-        exchange: Exchange,
-        section: FieldSection,
-        fields: Iterable[Field],
-        host: bytes | None,
-    ) -> bytes:
-        options = section.options
-        if options and exchange.request.changed_headers is not None:
+    def _render_request(self, exchange: Exchange, sent: FieldSection, host: bytes | None) -> bytes:
+        """Render the fields that are sent, the client's or what filters have made of them."""
+        request = exchange.request
+        options = request.section.options
+        if request.changed_headers is not None:
             # A client that names our fields in Connection would have servers not be told of it.
-            options -= exchange.request.changed_headers.written
-        dropped = HOP_BY_HOP | options
+            options -= request.changed_headers.written
         trusted = self.is_trusted(exchange.peer_address)
         disclosure = self.disclosure
-        if not trusted or disclosure is not Disclosure.EVERYTHING:
-            dropped |= _FORWARDING
+        everything = disclosure is Disclosure.EVERYTHING
+        dropped = HOP_BY_HOP if trusted and everything else _UNTRUSTED
+        if not options <= HOP_BY_HOP:
+            dropped |= options
+        values = sent.values
         kept_host = exchange.authority.text().encode("ascii")
-        lines = [b"Host: %s\r\n" % (host or kept_host)]
-        via = self._via
-        chain = _client(exchange.peer_address)
-        told: set[bytes] = set()
-        for name, value in fields:
-            key = name.lower()
-            if key in dropped or key in (b"host", b"content-length"):
-                continue
-            if key == b"via":
-                via = value + b", " + via
-                continue
-            if key == b"x-forwarded-for":
-                chain = value + b", " + chain
-                continue
-            told.add(key)
-            lines.append(b"%s: %s\r\n" % (name, value))
+        lines = [
+            b"Host: %s\r\n" % (host or kept_host),
+            lines_without(sent.lines, values.keys() & (dropped | _REQUEST_OWN)),
+        ]
         if disclosure is not Disclosure.NOTHING:
-            lines.append(b"Via: %s\r\n" % via)
-        if disclosure is Disclosure.EVERYTHING:
+            lines.append(b"Via: %s\r\n" % _behind(values, b"via", dropped, self._via))
+        if everything:
+            client = _client(exchange.peer_address)
+            chain = _behind(values, b"x-forwarded-for", dropped, client)
             lines.append(b"X-Forwarded-For: %s\r\n" % chain)
-        if self.direction is Direction.REVERSE and disclosure is Disclosure.EVERYTHING:
-            lines += self._told_to_servers(exchange, kept_host, told)
+            if self.direction is Direction.REVERSE:
+                lines += self._told_to_servers(exchange, kept_host, values.keys() - dropped)
         return b"".join(lines)
 
     def _told_to_servers(
-        self, exchange: Exchange, host: bytes, told: set[bytes]
+        self, exchange: Exchange, host: bytes, told: AbstractSet[bytes]
     ) -> Iterable[bytes]:
-        """Give the fields by which a server learns what the client asked for."""
+        """Give the fields by which a server learns what the client asked for.
+
+        :param told: the names of what it is told by a trusted client, among others.
+        """
         scheme = exchange.scheme.encode("ascii")
         if b"x-forwarded-proto" not in told:
             yield b"X-Forwarded-Proto: %s\r\n" % scheme
@@ -186,40 +183,41 @@ class ForwardingRules:
             rendering = section.rendering
             if rendering is not None and rendering[0] is self:
                 return rendering[1]
-            data = self._render_response(response, section.fields, content_length=True)
+            data = self._render_response(response, section, content_length=True)
             if b"date" in section.values:
                 section.rendering = (self, data)
             return data
-        fields = section.fields if headers is None else tuple(headers)
-        return self._render_response(response, fields, content_length=content_length)
+        if headers is not None:
+            section = headers.section()
+        return self._render_response(response, section, content_length=content_length)
 
     def _render_response(
-        self, response: Response, fields: Iterable[Field], *, content_length: bool
+        self, response: Response, sent: FieldSection, *, content_length: bool
     ) -> bytes:
         section = response.section
-        is_own = section is EMPTY_SECTION
-        dropped = _NOT_IN_OWN_ANSWERS if is_own else HOP_BY_HOP | section.options
+        dropped = _NOT_IN_OWN_ANSWERS if section is EMPTY_SECTION else HOP_BY_HOP
+        if not section.options <= dropped:
+            dropped |= section.options
+        values = sent.values
+        lines = [lines_without(sent.lines, values.keys() & (dropped | _RESPONSE_OWN))]
         length = section.values.get(b"content-length")
-        via = b"1.%d %s" % (response.version, self.pseudonym)
-        dated = False
-        lines: list[bytes] = []
-        for name, value in fields:
-            key = name.lower()
-            if key in dropped or key == b"content-length":
-                continue
-            if key == b"via":
-                via = value + b", " + via
-                continue
-            dated = dated or key == b"date"
-            lines.append(b"%s: %s\r\n" % (name, value))
         if length is not None and content_length and response.status != 204:
             # What the reader judged, whatever a filter may have made of it.
             lines.append(b"Content-Length: %d\r\n" % int(length))
-        if not dated:
+        if b"date" not in values or b"date" in dropped:
             # RFC 9110 section 6.6.1: who passes on a response without Date adds one.
             lines.append(b"Date: %s\r\n" % formatdate(usegmt=True).encode("ascii"))
-        lines.append(b"Via: %s\r\n" % via)
+        via = b"1.%d %s" % (response.version, self.pseudonym)
+        lines.append(b"Via: %s\r\n" % _behind(values, b"via", dropped, via))
         return b"".join(lines)
+
+
+def _behind(
+    values: Mapping[bytes, bytes], name: bytes, dropped: AbstractSet[bytes], own: bytes
+) -> bytes:
+    """Put our own element behind those of others in a list."""
+    others = values.get(name)
+    return own if others is None or name in dropped else others + b", " + own
 
 
 def framing_line(request: Request, framing: Framing) -> bytes:

@@ -8,17 +8,19 @@ from .grammar import FIELD, FIELD_SECTION
 
 _ENTRIES = 1024
 _LONGEST = 4096  # so the table never holds more than 4 MiB of what peers sent
+_MARKS = 8192
 
 
 class RememberedSections:
-    """Parses field sections and remembers the last of them by their bytes.
+    """Parses field sections and remembers by their bytes those that come more than once.
 
-    A hit costs a hash of the bytes, 0.2 µs; a miss with nine fields 7 µs. The table is emptied
-    when it is full: that is cheaper than keeping an order, and a client that sends a different
-    head each time only ever costs others a parse.
+    A hit costs a hash of the bytes, 0.2 µs; a miss with nine fields 4 µs. What is seen for the
+    first time leaves a mark only: heads that never repeat push out none that do, and their memory
+    is used again while it is in the processor's cache (benchmark ``reverse-varied``). A table that
+    is full is emptied: that is cheaper than keeping an order.
     """
 
-    __slots__ = ("_error", "_sections")
+    __slots__ = ("_error", "_marks", "_sections")
 
     def __init__(self, error: type[BadRequest] | type[BadResponse]) -> None:
         """Make an empty table.
@@ -27,6 +29,7 @@ class RememberedSections:
         """
         self._error = error
         self._sections: dict[bytes, FieldSection] = {}
+        self._marks: set[int] = set()
 
     def parse(self, block: bytes, most_fields: int) -> FieldSection:
         """Give the section that a block of field lines holds.
@@ -39,9 +42,7 @@ class RememberedSections:
         if section is None:
             section = self._parse(block)
             if len(block) <= _LONGEST:
-                if len(self._sections) >= _ENTRIES:
-                    self._sections.clear()
-                self._sections[block] = section
+                self._note(block, section)
         if len(section.fields) > most_fields:
             if self._error is BadRequest:
                 raise HeadTooLarge(f"the head has more than {most_fields} fields")
@@ -53,9 +54,22 @@ class RememberedSections:
             return EMPTY_SECTION
         if FIELD_SECTION.match(block) is None:
             raise self._error(_what_is_wrong(block))
-        return FieldSection(
-            tuple((name, value.rstrip(b" \t")) for name, value in FIELD.findall(block))
-        )
+        fields = FIELD.findall(block)
+        if b" \r\n" in block or b":  " in block or b"\t" in block:
+            # White space around a value is no part of it (RFC 9110 section 5.5), nor passed on.
+            return FieldSection(tuple([(name, value.rstrip(b" \t")) for name, value in fields]))
+        return FieldSection(tuple(fields), block)
+
+    def _note(self, block: bytes, section: FieldSection) -> None:
+        mark = hash(block)
+        if mark in self._marks:
+            if len(self._sections) >= _ENTRIES:
+                self._sections.clear()
+            self._sections[block] = section
+        else:
+            if len(self._marks) >= _MARKS:
+                self._marks.clear()
+            self._marks.add(mark)
 
 
 def _what_is_wrong(block: bytes) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from functools import lru_cache
 from string import Formatter
 from time import localtime, strftime
 from typing import Any
@@ -18,6 +17,7 @@ Format = Callable[[ExchangeRecord], str]
 
 # What would forge a line, end a quoted value, or is no printable ASCII.
 _UNSAFE = re.compile(rb"[^ !#-\[\]-~]")
+_SAFE = bytes(byte for byte in range(256) if not _UNSAFE.match(bytes([byte])))
 
 
 def compile_format(text: str, privacy: Privacy = OPEN) -> Format:
@@ -43,23 +43,11 @@ def _compiled(text: str) -> Format:
     return _custom(text)
 
 
-# What is longer is not remembered, so that hostile clients cannot fill memory through their logs.
-_REMEMBERED_BYTES = 256
-
-
 def safe(value: bytes) -> str:
     """Give a peer's bytes so that they cannot forge a line: others are written in hex."""
-    return _known_safe(value) if len(value) <= _REMEMBERED_BYTES else _safe(value)
-
-
-def _safe(value: bytes) -> str:
-    if _UNSAFE.search(value):
+    if value.translate(None, _SAFE):
         value = _UNSAFE.sub(lambda match: b"\\x%02X" % match[0][0], value)
     return value.decode("ascii")
-
-
-# Most of what is logged was logged before.
-_known_safe = lru_cache(maxsize=4096)(_safe)
 
 
 class _Timestamp:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxykit.message.fields import FieldSection, Headers, connection_options
+from proxykit.message.fields import FieldSection, Headers, connection_options, lines_without
 
 
 def test_order_case_and_repetition_are_kept():
@@ -72,3 +72,24 @@ def test_a_field_that_is_accepted_is_one_line(name, value):
 def test_connection_options_are_read_without_regard_to_case_and_space():
     assert connection_options(b"Close,\tX-Secret , ,te") == {b"close", b"x-secret", b"te"}
     assert connection_options(None) == frozenset()
+
+
+def test_the_fields_of_a_section_are_lines():
+    section = FieldSection(((b"A", b"1"), (b"b", b""), (b"a", b"x: y")))
+
+    assert section.lines == b"A: 1\r\nb: \r\na: x: y\r\n"
+    assert section.values == {b"a": b"1, x: y", b"b": b""}
+
+
+NAMES = st.sampled_from([b"A", b"a", b"B", b"Ab", b"bA", b"c"])
+VALUES = st.text(alphabet="aAbB: ", max_size=6).map(lambda text: text.strip().encode())
+
+
+@given(
+    st.lists(st.tuples(NAMES, VALUES), max_size=8).map(tuple),
+    st.sets(st.sampled_from([b"a", b"b", b"ab", b"c", b"d"])),
+)
+def test_fields_are_cut_out_of_lines_and_the_rest_is_left(fields, names):
+    kept = tuple(field for field in fields if field[0].lower() not in names)
+
+    assert lines_without(FieldSection(fields).lines, names) == FieldSection(kept).lines

@@ -12,6 +12,7 @@ behind it (benchmark ``reverse-1k``: 45 µs, where sending each at once costs 52
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterable, Sequence
 from errno import EAGAIN, ENOBUFS
 from typing import Any
 
@@ -46,9 +47,8 @@ class _Stream(tcp.Connection):
             return
         size = len(data)
         if size >= _SENT_WITH_THE_TURN and self._is_empty():
-            data = data[self._send(data) :]
-            size = len(data)
-        if size:
+            self._send_at_once([data], size)
+        elif size:
             self._tempDataBuffer.append(data)
             self._tempDataLen += size
             if self._tempDataLen + len(self.dataBuffer) > self.bufferSize:
@@ -56,6 +56,21 @@ class _Stream(tcp.Connection):
             if not self._is_scheduled:
                 self._is_scheduled = True
                 self.reactor.unsent.append(self)
+
+    def writeSequence(self, iovec: Iterable[bytes]) -> None:
+        """See ``ITransport.writeSequence``; pieces that are large together go in one call."""
+        pieces = list(iovec)
+        size = sum(map(len, pieces))
+        if (
+            size >= _SENT_WITH_THE_TURN
+            and not self.TLS
+            and self.connected
+            and not self._writeDisconnected
+            and self._is_empty()
+        ):
+            self._send_at_once(pieces, size)
+        else:
+            tcp.Connection.writeSequence(self, pieces)
 
     def _is_empty(self) -> bool:
         """Say whether a piece may be sent before the turn's end."""
@@ -67,14 +82,56 @@ class _Stream(tcp.Connection):
             and (self.producer is None or self.streamingProducer)
         )
 
-    def _send(self, data: bytes) -> int:
-        """Send a piece; give how much of it the kernel took."""
+    def _send_at_once(self, pieces: list[bytes], size: int) -> None:
+        """Send what is large; what the kernel does not take is kept as it is, not copied."""
         try:
-            return self.socket.send(data)
+            if len(pieces) == 1:
+                sent = self.socket.send(pieces[0])
+            else:
+                sent = self.socket.sendmsg(pieces[:_MOST_PIECES])
         except OSError as error:
             if error.errno not in (EAGAIN, ENOBUFS):
                 self._sends_at_once = False
-            return 0
+            sent = 0
+        if sent < size:
+            self._keep(pieces, sent)
+            self._maybePauseProducer()  # type: ignore[no-untyped-call]
+            self.reactor.addWriter(self)
+
+    def _keep(self, pieces: Sequence[Any], sent: int) -> None:
+        """Buffer what was not sent of pieces; all that was buffered is among them.
+
+        :param pieces: bytes or views of bytes.
+        """
+        self.dataBuffer = b""
+        self.offset = 0
+        rest = iter(pieces)
+        for piece in rest:
+            if sent < len(piece):
+                self.dataBuffer = piece
+                self.offset = sent
+                break
+            sent -= len(piece)
+        self._tempDataBuffer = list(rest)
+        self._tempDataLen = sum(map(len, self._tempDataBuffer))
+
+    def doWrite(self) -> BaseException | None:  # type: ignore[override]
+        """See ``IWriteDescriptor``.
+
+        Twisted copies all that is buffered into one piece before it is sent.
+        """
+        if self.dataBuffer and 0 < len(self._tempDataBuffer) < _MOST_PIECES:
+            pieces: list[Any] = [memoryview(self.dataBuffer)[self.offset :]]
+            pieces += self._tempDataBuffer
+            try:
+                self._keep(pieces, self.socket.sendmsg(pieces))
+            except OSError:
+                pass  # Twisted's way meets it again, and reports it
+            else:
+                if self.dataBuffer:
+                    return None
+        why: BaseException | None = super().doWrite()  # type: ignore[no-untyped-call]
+        return why
 
     def startWriting(self) -> None:
         """Have what is buffered sent when the events of this turn are handled."""
@@ -106,14 +163,16 @@ class _Stream(tcp.Connection):
                 else:
                     sent = self.socket.sendmsg(unsent[:_MOST_PIECES])
             except OSError:
-                sent = 0  # doWrite meets it again, and reports it
-            left = self._tempDataLen - sent
-            self._tempDataLen = left
-            if not left:
-                unsent.clear()
+                pass  # doWrite meets it again, and reports it
+            else:
+                if sent == self._tempDataLen:
+                    self._tempDataLen = 0
+                    unsent.clear()
+                else:
+                    self._keep(unsent, sent)
+                    self.reactor.addWriter(self)
                 return None
-            self._tempDataBuffer = [b"".join(unsent)[sent:]]
-        why: BaseException | None = self.doWrite()  # type: ignore[no-untyped-call]
+        why = self.doWrite()
         if why is None and (self._tempDataLen or self.dataBuffer):
             self.reactor.addWriter(self)
         return why

@@ -395,7 +395,10 @@ class Relay(Sending):
         connection = self._connection
         section = self.exchange.request.section
         if connection is None or not upgrade_lines(section):
-            self.fail(BadResponse("the server switched protocols without being asked"))
+            if connection is not None:
+                connection.abandon()
+            error = BadResponse("the server switched protocols without being asked")
+            self.response_failed(error, untouched=False)
             return
         if self._pacing is not None:
             self._pacing.request.drain()

@@ -512,7 +512,9 @@ def squid(tmp_path):
         "max_filedescriptors 1024\nshutdown_lifetime 0\npinger_enable off\n"
     )
     process = subprocess.Popen(
-        [program, "-N", "-n", f"proxykit{port}", "-f", str(file)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [program, "-N", "-n", f"proxykit{port}", "-f", str(file)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         wait_until_it_listens(port)

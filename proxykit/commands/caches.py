@@ -89,9 +89,10 @@ def _stats(chosen: argparse.Namespace, instance: Instance) -> None:
         results = cache["results"]
         asked = sum(n for name, n in results.items() if name != "bypass")
         hits = sum(results.get(name, 0) for name in ("hit", "stale", "revalidated", "collapsed"))
+        name = cache["name"] + (" (offline)" if cache["offline"] else "")
         rows.append(
             (
-                cache["name"], cache["entries"], cache["bytes"], cache["limit"], cache["evicted"],
+                name, cache["entries"], cache["bytes"], cache["limit"], cache["evicted"],
                 cache["stored"], results.get("hit", 0), results.get("stale", 0),
                 results.get("revalidated", 0), results.get("collapsed", 0),
                 results.get("miss", 0), results.get("bypass", 0),

@@ -188,12 +188,16 @@ def test_an_operator_switches_a_cache_and_back(proxy, site, capsys):
     main(["cache", "offline", "switched", *instance])
     said = capsys.readouterr().out
     offline = get(proxy, b"/switched", port="switched")
+    main(["cache", "stats", *instance])
+    stats = capsys.readouterr().out
     state = {each["name"]: each["offline"] for each in proxy.admin.get("/api/caches")["caches"]}
     main(["cache", "offline", "switched", "--undo", *instance])
     online = get(proxy, b"/switched", port="switched")
 
     assert said == "switched is offline\n"
     assert capsys.readouterr().out == "switched is online\n"
+    assert "switched (offline)" in stats
+    assert "main (offline)" not in stats
     assert state == {"main": False, "switched": True}
     assert cache_says(offline).startswith(b"hit; ttl=-4")
     assert cache_says(online).startswith(b"fwd=stale")

@@ -289,18 +289,20 @@ def _unsaid_lifetime(
         return None
     if status in rules.lifetimes:
         return rules.lifetimes[status]
-    if rules.lifetime is not None and status in (200, 203, 206, 300, 301, 308):
-        return rules.lifetime
+    ruled = rules.lifetime if status in (200, 203, 206, 300, 301, 308) else None
+    if ruled is not None and rules.heuristic_part is None:
+        return ruled
     if status not in HEURISTIC and b"public" not in directives:
-        return None
+        return ruled
     if request.query or status in (404, 410):
-        return None
+        return ruled
     modified = parse_date(values.get(b"last-modified"))
     if modified is None:
-        return None
+        return ruled
     date = parse_date(values.get(b"date"))
     since = (responded_at if date is None else date) - modified
-    return min(max(0.0, since * _HEURISTIC_PART), rules.heuristic_limit)
+    part = _HEURISTIC_PART if rules.heuristic_part is None else rules.heuristic_part
+    return max(ruled or 0.0, min(since * part, rules.heuristic_limit))
 
 
 def _is_what_it_seems(request: RequestFacts, values: Mapping[bytes, bytes]) -> bool:

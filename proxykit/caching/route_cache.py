@@ -7,7 +7,7 @@ from functools import partial
 from time import time
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ..engine.answers import error_answer
 from ..engine.exchange import Exchange
@@ -80,6 +80,9 @@ class RouteCache:
         self._shared = shared
         self._namespace = namespace
         self._rules = tuple(rules)
+        self._offline_rules = tuple(
+            RuleMatch(evolve(each.rules, offline=True), each.takes) for each in self._rules
+        )
         self._forward = forward
         self._purger = purger
         self._clock = clock
@@ -196,8 +199,12 @@ class RouteCache:
             self._watch_unsafe(relay)
             return False
         rules = self._rules_for(exchange)
+        directives = request_directives(values, rules)
         if passes_by(exchange, values, rules):
             exchange.cache = "bypass"
+            if b"only-if-cached" in directives:
+                _answer_not_stored(relay, b"bypass")
+                return True
             relay.watch = partial(_say, relay, b"bypass")
             return False
         key = request_key(exchange, self._namespace, rules, values, forward=self._forward)
@@ -205,7 +212,7 @@ class RouteCache:
             key,
             rules,
             values,
-            request_directives(values, rules),
+            directives,
             RequestFacts(method, values, request.path, b"?" in request.origin_target),
             parse_range(values.get(b"range")) if method == b"GET" else None,
             head_only=method == b"HEAD",
@@ -252,7 +259,7 @@ class RouteCache:
         candidates: list[StoredResponse] = []
         for stored in matching:
             age = stored.head.age(now)
-            use = decide(stored.head.terms, age, asked.directives)
+            use = decide(stored.head.terms, age, asked.directives, offline=asked.rules.offline)
             if use is Use.VALIDATE:
                 fresh = age < stored.head.terms.lifetime and not stored.head.terms.validated_only
                 why = b"request" if fresh else b"stale"
@@ -265,13 +272,7 @@ class RouteCache:
                 why = b"partial"
         if b"only-if-cached" in asked.directives:
             relay.exchange.cache = "miss"
-            error = NotStored("nothing usable is stored, and the client wants nothing else")
-            name = relay.exchange.pipeline.rules.pseudonym
-            answer = error_answer(error, relay.exchange, name.decode("ascii"))
-            answer.headers.add(*forwarded(name, why))
-            relay.exchange.error_type = error.error_type
-            relay.exchange.detail = str(error)
-            relay.answer(answer)
+            _answer_not_stored(relay, why)
             return True
         if asked.head_only:
             relay.exchange.cache = "miss"
@@ -345,10 +346,11 @@ class RouteCache:
     # --- keys and rules -----------------------------------------------------------------------
 
     def _rules_for(self, exchange: Exchange) -> CacheRules:
-        for each in self._rules:
+        rules = self._offline_rules if self._shared.offline else self._rules
+        for each in rules:
             if each.takes is None or each.takes(exchange):
                 return each.rules
-        return self._rules[-1].rules
+        return rules[-1].rules
 
     def _uri_key(self, exchange: Exchange) -> bytes:
         return uri_key(exchange, self._namespace, forward=self._forward)
@@ -380,6 +382,21 @@ def _variant(
 
 def _newest_first(stored: StoredResponse) -> float:
     return -(parse_date(stored.head.section.values.get(b"date")) or stored.head.responded_at)
+
+
+def _answer_not_stored(relay: Relay, why: bytes) -> None:
+    """Answer a request for what is stored that nothing is.
+
+    :param why: the reason, as Cache-Status says it.
+    """
+    exchange = relay.exchange
+    error = NotStored("nothing usable is stored, and the client wants nothing else")
+    name = exchange.pipeline.rules.pseudonym
+    answer = error_answer(error, exchange, name.decode("ascii"))
+    answer.headers.add(*forwarded(name, why))
+    exchange.error_type = error.error_type
+    exchange.detail = str(error)
+    relay.answer(answer)
 
 
 def _say(relay: Relay, why: bytes, response: Response) -> None:

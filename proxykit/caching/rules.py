@@ -25,11 +25,16 @@ class CacheRules:
     :ivar lifetime: the freshness of a response that says nothing of its own; ``None``: heuristic.
     :ivar force_lifetime: the freshness of every response that may be stored, whatever it says.
     :ivar lifetimes: by status, for responses that say nothing: negative caching.
+    :ivar heuristic_part: what part of the time since Last-Modified a guess comes to, ``None`` for
+        the usual, and for no guess where there is a ``lifetime``. Where both are said, the longer
+        counts.
     :ivar heuristic_limit: the most that a guess may come to.
     :ivar stale_while_revalidate: for responses that do not say; see RFC 5861.
     :ivar stale_if_error: the same.
     :ivar allow_set_cookie: whether a response with Set-Cookie may be stored without ``public``.
     :ivar obey_clients: whether clients' Cache-Control counts.
+    :ivar offline: whether what is stored is used without validation, however stale, unless it
+        forbids that itself.
     :ivar query: what of the query is in the key.
     :ivar query_ignore: names of parameters that are not; a final ``*`` takes all that begin so.
     :ivar query_only: if not empty, only these are.
@@ -45,11 +50,13 @@ class CacheRules:
     lifetime: float | None = None
     force_lifetime: float | None = None
     lifetimes: Mapping[int, float] = field(factory=dict)
+    heuristic_part: float | None = None
     heuristic_limit: float = 86_400.0
     stale_while_revalidate: float | None = None
     stale_if_error: float | None = None
     allow_set_cookie: bool = False
     obey_clients: bool = True
+    offline: bool = False
     query: Query = Query.KEEP
     query_ignore: tuple[bytes, ...] = ()
     query_only: tuple[bytes, ...] = ()

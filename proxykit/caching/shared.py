@@ -25,6 +25,7 @@ class SharedCache:
     :ivar store: an ``ICacheStore``.
     :ivar max_object_size: what is larger is not stored, in bytes.
     :ivar lock_seconds: how long one client waits for another one's request.
+    :ivar offline: whether it is as if all rules were ``offline``: an operator says so for a while.
     :ivar aliases: what No-Vary-Search said.
     :ivar commits: how many responses were stored so far.
     :ivar fetches: who asks a server right now, by key and what else matters.
@@ -34,6 +35,7 @@ class SharedCache:
     sweeper: Sweeper
     max_object_size: int
     lock_seconds: float = 5.0
+    offline: bool = False
     fetches: dict[Any, Fetch] = field(factory=dict)
     aliases: Aliases = field(factory=Aliases)
     commits: int = 0

@@ -61,14 +61,15 @@ class Slices:
         head = evolve(first.head, span=None)
         age = head.age(self._clock())
         name = relay.exchange.pipeline.rules.pseudonym
-        said = hit(name, head.terms.lifetime - age)
+        left = head.terms.lifetime - age
+        said, label = hit(name, left), "hit" if left > 0 else "stale"
         if fetched:
-            said = forwarded(name, b"partial", stored=True)
+            said, label = forwarded(name, b"partial", stored=True), "miss"
         extra: tuple[Field, ...] = (age_field(age), said)
         reader = Reader(relay, asked)
         body = SlicedBody(self, relay, asked, head, _first_index(asked), first)
         relay.attach(reader)
-        if reader.serve(head, body, extra, "miss" if fetched else "hit"):
+        if reader.serve(head, body, extra, label):
             return True
         reader.release()
         return False
@@ -111,10 +112,10 @@ class Slices:
             if not part.matches(head):
                 continue
             # What was fetched for this very request needs no validation.
-            if fetched or decide(head.terms, head.age(now), part.directives) in (
-                Use.FRESH,
-                Use.STALE,
-            ):
+            if fetched:
+                return stored
+            use = decide(head.terms, head.age(now), part.directives, offline=part.rules.offline)
+            if use in (Use.FRESH, Use.STALE):
                 return stored
         return None
 

@@ -9,6 +9,9 @@ from .directives import NO_DIRECTIVES, Directives, parse_directives
 from .policy import Terms
 from .rules import CacheRules
 
+_ONLY_STORED = Directives({b"only-if-cached": (None,)})
+_NOT_STORED = Directives({b"no-store": (None,)})
+
 
 class Use(enum.Enum):
     """What may be done with a stored response."""
@@ -23,22 +26,30 @@ def request_directives(values: Mapping[bytes, bytes], rules: CacheRules) -> Dire
     """Give the directives of a request that count.
 
     ``Pragma: no-cache`` counts where there is no Cache-Control (RFC 9111 section 5.4 has it
-    deprecated, not forbidden, and clients of 1997 are still sold in boxes).
+    deprecated, not forbidden, and clients of 1997 are still sold in boxes). ``only-if-cached``
+    counts whatever the rules say: it asks for less, and a sibling that is told to fetch is none.
     """
-    if not rules.obey_clients:
-        return NO_DIRECTIVES
     value = values.get(b"cache-control")
-    if value is None and b"pragma" in values:
+    if value is None and b"pragma" in values and rules.obey_clients and not rules.offline:
         pragma = parse_directives(values[b"pragma"])
         return Directives({b"no-cache": (None,)}) if b"no-cache" in pragma else NO_DIRECTIVES
-    return parse_directives(value)
+    found = parse_directives(value)
+    only_stored = b"only-if-cached" in found
+    if not rules.obey_clients:
+        return _ONLY_STORED if only_stored else NO_DIRECTIVES
+    if rules.offline and not only_stored:
+        return _NOT_STORED if b"no-store" in found else NO_DIRECTIVES
+    return found
 
 
-def decide(terms: Terms, age: float, directives: Directives) -> Use:
+def decide(terms: Terms, age: float, directives: Directives, *, offline: bool = False) -> Use:
     """Decide how a stored response may be used.
 
     :param age: its current age in seconds (RFC 9111 section 4.2.3).
     :param directives: of the request; see ``request_directives``.
+    :param offline: see ``CacheRules``. Section 4.2.4 lets a cache that is disconnected use what is
+        stale, but for what forbids that; and ``only-if-cached`` comes from siblings, which are not
+        disconnected: they say ``max-stale`` when they want that.
     """
     if terms.validated_only or b"no-cache" in directives:
         return Use.VALIDATE
@@ -55,6 +66,8 @@ def decide(terms: Terms, age: float, directives: Directives) -> Use:
         return Use.FRESH
     if terms.never_stale:
         return Use.VALIDATE
+    if offline and b"only-if-cached" not in directives:
+        return Use.STALE
     if b"max-stale" in directives:
         argument = directives.argument(b"max-stale")
         if argument is None or -left <= (directives.seconds(b"max-stale") or 0):

@@ -35,7 +35,7 @@ def add_to(commands: Any) -> None:
     what.add_argument("--all", action="store_true", help="everything")
     purge.add_argument("--soft", action="store_true", help="only make it stale")
     purge.set_defaults(run=run(_purge))
-    cache = commands.add_parser("cache", help="see what caches hold").add_subparsers(required=True)
+    cache = commands.add_parser("cache", help="see and switch caches").add_subparsers(required=True)
     stats = cache.add_parser("stats", help="sum up")
     stats.add_argument("cache", nargs="?", help="only this one")
     stats.set_defaults(run=run(_stats))
@@ -48,6 +48,10 @@ def add_to(commands: Any) -> None:
     show.add_argument("cache")
     show.add_argument("url")
     show.set_defaults(run=run(_show))
+    offline = cache.add_parser("offline", help="answer with what is stored, however stale")
+    offline.add_argument("cache")
+    offline.add_argument("--undo", action="store_true", help="ask servers again")
+    offline.set_defaults(run=run(_offline))
     warm = commands.add_parser("warm", help="ask for a list of URLs, so that a cache holds them")
     warm.add_argument("file", type=Path, help="a URL a line; - is standard input")
     warm.add_argument("--listener", metavar="NAME", help="which one, if there are several")
@@ -55,7 +59,7 @@ def add_to(commands: Any) -> None:
     warm.add_argument("--header", action="append", default=[], help='"Name: value"; repeats')
     warm.add_argument("--concurrency", type=int, default=4, help="so many at a time: 4")
     warm.set_defaults(run=run(_warm))
-    for parser in (purge, stats, listing, show, warm):
+    for parser in (purge, stats, listing, show, offline, warm):
         add_options(parser)
 
 
@@ -85,9 +89,10 @@ def _stats(chosen: argparse.Namespace, instance: Instance) -> None:
         results = cache["results"]
         asked = sum(n for name, n in results.items() if name != "bypass")
         hits = sum(results.get(name, 0) for name in ("hit", "stale", "revalidated", "collapsed"))
+        name = cache["name"] + (" (offline)" if cache["offline"] else "")
         rows.append(
             (
-                cache["name"], cache["entries"], cache["bytes"], cache["limit"], cache["evicted"],
+                name, cache["entries"], cache["bytes"], cache["limit"], cache["evicted"],
                 cache["stored"], results.get("hit", 0), results.get("stale", 0),
                 results.get("revalidated", 0), results.get("collapsed", 0),
                 results.get("miss", 0), results.get("bypass", 0),
@@ -140,6 +145,15 @@ def _show(chosen: argparse.Namespace, instance: Instance) -> None:
             print(printable(f"varies by {name}: {'(not sent)' if value is None else value}"))
         for name, value in entry["fields"]:
             print(printable(f"  {name}: {value}"))
+
+
+def _offline(chosen: argparse.Namespace, instance: Instance) -> None:
+    content = {"offline": not chosen.undo}
+    answer = instance.post(f"caches/{segment(chosen.cache)}/offline", content)
+    if chosen.json:
+        print_json(answer)
+    else:
+        print(f"{printable(answer['cache'])} is {'offline' if answer['offline'] else 'online'}")
 
 
 def _warm(chosen: argparse.Namespace, instance: Instance) -> int:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
+from ..message.pattern import Pattern
 from ..options import Duration, Options, Size
 from .field_types import HostPatterns, Networks, PathPattern, as_list
 from .plugin_entry import PluginEntry
@@ -30,6 +31,14 @@ _Parameters = Annotated[
 ]
 
 
+def _expression(value: str) -> str:
+    Pattern.of(value)
+    return value
+
+
+Expressions = Annotated[list[Annotated[str, AfterValidator(_expression)]], BeforeValidator(as_list)]
+
+
 class CacheRuleOptions(Options):
     """What is to be cached, under what key, and for how long where a response does not say."""
 
@@ -46,6 +55,13 @@ class CacheRuleOptions(Options):
     lifetimes: dict[str, Duration] = Field(
         default={}, description='By status, for what says nothing: `{ "404" = "10s" }`.'
     )
+    heuristic_percent: float | None = Field(
+        default=None,
+        ge=0,
+        le=1000,
+        description="Of the time since Last-Modified, for what says nothing; 10 if there is no "
+        "`lifetime`. With one, what is longer counts.",
+    )
     heuristic_limit: Duration = Field(
         default=86_400.0, description="The longest that is guessed from Last-Modified."
     )
@@ -60,6 +76,10 @@ class CacheRuleOptions(Options):
     )
     obey_clients: bool = Field(
         default=True, description="Whether clients' Cache-Control and Pragma count."
+    )
+    offline: bool = Field(
+        default=False,
+        description="Use what is stored without asking, however stale; only misses go to servers.",
     )
     slice_size: Size | None = Field(
         default=None, description="Keep responses in slices of this size, fetched by Range."
@@ -89,6 +109,9 @@ class CacheRule(CacheRuleOptions):
 
     host: HostPatterns = Field(default=[], description='Names, "*.a.example" for all below one.')
     path: PathPattern | None = Field(default=None, description='"/x" prefix, "= /x", "~ regex".')
+    url: Expressions = Field(
+        default=[], description='Regular expressions (RE2) for the URL; "(?i)" for either case.'
+    )
 
 
 class CacheUse(CacheRuleOptions):

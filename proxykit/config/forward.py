@@ -12,7 +12,7 @@ from .field_types import Count, Endpoints, HostNameOrNone, Networks, TcpEndpoint
 from .filter_entry import FilterEntry
 from .listener_tls import ListenerTls
 from .pac import PacSwitch
-from .parent import OutgoingEntry, Parents
+from .parent import OutgoingEntry, Parents, Siblings
 
 
 class Interception(Options):
@@ -55,6 +55,9 @@ class ForwardListener(Options):
         description="Connections begin with a PROXY header, of `trust_proxy` only.",
     )
     parents: Parents = Field(default=[], description="Proxies to ask, the preferred first.")
+    siblings: Siblings = Field(
+        default=[], description="Caches to ask for what they have stored, before all others."
+    )
     direct: bool | None = Field(
         default=None,
         description="Without a parent: none for what no parent is for; true also when the parents "
@@ -87,6 +90,8 @@ class ForwardListener(Options):
     def _fits_together(self) -> ForwardListener:
         if not (self.listen or self.socks or self.intercept or self.tls):
             raise ValueError("it listens nowhere: give listen, tls, socks or intercept")
+        if self.siblings and self.cache is None:
+            raise ValueError("siblings are asked for what the cache does not hold: give a cache")
         if self.direct is not None and not self.parents:
             raise ValueError("direct says what goes without a parent, and there are no parents")
         if self.direct is False and (self.ftp or self.intercept):

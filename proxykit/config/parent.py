@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from ..message.domain import checked_domain
-from ..options import IPNetwork, Options, PortNumber, parse_network
+from ..options import Duration, IPNetwork, Options, PortNumber, parse_network
 from ..upstream.parent import ParentAddress, parse_parent
 from .field_types import Networks, as_list
 from .pool import PoolTls
@@ -59,8 +59,8 @@ class Selection(Options):
     port: Ports = Field(default=[], description="The destination's ports.")
 
 
-class ParentEntry(Selection):
-    """A proxy that is asked instead of the origin."""
+class ProxyEntry(Selection):
+    """A proxy that some exchanges are sent to."""
 
     url: Annotated[
         ParentAddress, BeforeValidator(parse_parent), WithJsonSchema({"type": "string"})
@@ -71,12 +71,9 @@ class ParentEntry(Selection):
         default=None, description="Holds the password, in the place of the URL."
     )
     tls: PoolTls | None = Field(default=None, description="How an https:// parent is verified.")
-    send_proxy: Literal["v1", "v2"] | None = Field(
-        default=None, description="Tell it the client's address by the PROXY protocol."
-    )
 
     @model_validator(mode="after")
-    def _fits_together(self) -> ParentEntry:
+    def _fits_together(self) -> Self:
         if self.password_file is not None:
             if not self.url.user or self.url.password:
                 raise ValueError("password_file goes with a user in the url, and no password there")
@@ -84,6 +81,28 @@ class ParentEntry(Selection):
                 raise ValueError("SOCKS4 has no password")
         if self.tls is not None and self.url.scheme != "https":
             raise ValueError("tls is for an https:// parent")
+        return self
+
+
+class ParentEntry(ProxyEntry):
+    """A proxy that is asked instead of the origin."""
+
+    send_proxy: Literal["v1", "v2"] | None = Field(
+        default=None, description="Tell it the client's address by the PROXY protocol."
+    )
+
+
+class SiblingEntry(ProxyEntry):
+    """A proxy that is asked for what it has stored, before the origin or a parent."""
+
+    timeout: Duration = Field(
+        default=0.5, description="For it to begin its answer, the connection included."
+    )
+
+    @model_validator(mode="after")
+    def _is_an_http_proxy(self) -> Self:
+        if not self.url.takes_requests:
+            raise ValueError("a sibling is an http:// or https:// proxy: SOCKS knows no caches")
         return self
 
 
@@ -102,4 +121,10 @@ def parent_entry(value: object) -> object:
 
 Parents = Annotated[
     list[Annotated[ParentEntry, BeforeValidator(parent_entry)]], BeforeValidator(as_list)
+]
+# Each of them may cost every miss a round trip.
+Siblings = Annotated[
+    list[Annotated[SiblingEntry, BeforeValidator(parent_entry)]],
+    BeforeValidator(as_list),
+    Field(max_length=16),
 ]

@@ -33,8 +33,9 @@ _MOST_PIECES = 64
 class Attempts:
     """What an exchange knows of the servers that it asked.
 
-    :ivar is_stale_spent: whether it was asked anew already because a connection that had served
-        before was closed just then. That is a race and no failure, so it is not counted, but once.
+    :ivar is_stale_spent: whether a server was asked anew already because a connection that had
+        served before was closed just then. That is a race and no failure, so it is not counted,
+        but once a server.
     """
 
     __slots__ = (
@@ -168,7 +169,7 @@ class Attempts:
             other = self._upstream.another(relay.exchange, [*self._tried, server])
             if other is None or not self._take_token():
                 return False
-        relay.leave_server()
+        relay.leave_server(unwanted=response)
         self._tried.append(server)
         self._error = UpstreamError(f"{server.name} answered {response.status}")
         if other is not None:
@@ -190,6 +191,7 @@ class Attempts:
         """Ask a server, now or in a moment."""
         policy = self._policy
         self._left -= 1
+        self.is_stale_spent = False
         done = policy.retries - self._left
         if policy.clock is None or (done <= 1 and server not in self._tried):
             self._relay.ask(server)
@@ -221,8 +223,12 @@ class Attempts:
             return
         now = monotonic()
         self._hedge_at = self._time_out_at = NEVER
-        if policy.attempt_seconds is not None and self._left:
-            self._time_out_at = now + policy.attempt_seconds
+        server = self._relay.server
+        seconds = server.attempt_seconds if server is not None else None
+        if seconds is None:
+            seconds = policy.attempt_seconds
+        if seconds is not None and self._left:
+            self._time_out_at = now + seconds
         if policy.hedge is not None and not self._tried and self._is_hedged():
             delay = policy.hedge.delay
             if delay is not None:

@@ -126,15 +126,21 @@ class Relay(Sending):
         """Whether a server may have got anything of the request."""
         return self.stage >= Stage.WAITING
 
-    def leave_server(self, seconds: float | None = None) -> None:
+    def leave_server(
+        self, seconds: float | None = None, *, unwanted: Response | None = None
+    ) -> None:
         """Let go of the server that was asked, whatever it does.
 
         :param seconds: how long it took or had, ``None`` when that says nothing about it.
+        :param unwanted: the response whose head it has just sent, if it has.
         """
         connection, self._connection = self._connection, None
         server, self.server = self.server, None
         if connection is not None:
-            connection.abandon()
+            if unwanted is None:
+                connection.abandon()
+            else:
+                connection.read_over(unwanted)
         elif server is not None and self.stage is Stage.CONNECTING:
             server.cancel(self)
         if server is not None:
@@ -342,15 +348,15 @@ class Relay(Sending):
         self.exchange.responded = now = monotonic()
         server, connection = self.server, self._connection
         if server is not None and connection is not None:
-            if response.status == 407 and connection.parent_fields is not None:
-                # Meant for this proxy (RFC 9110 section 11.7.1), not for its client.
-                self.fail(ParentCredentialsRefused("the parent asks for credentials, or others"))
-                return False
             self._latency = seconds = now - connection.asked
             # Below 400 a response says that the server can.
             if response.status < 400:
                 server.answered(seconds)
             elif self._is_unwelcome(response, server, seconds):
+                return False
+            elif response.status == 407 and connection.parent_fields is not None:
+                # Meant for this proxy (RFC 9110 section 11.7.1), not for its client.
+                self.fail(ParentCredentialsRefused("the parent asks for credentials, or others"))
                 return False
         self._response_begun(well=response.status not in self._policy.failures)
         return True
@@ -389,7 +395,10 @@ class Relay(Sending):
         connection = self._connection
         section = self.exchange.request.section
         if connection is None or not upgrade_lines(section):
-            self.fail(BadResponse("the server switched protocols without being asked"))
+            if connection is not None:
+                connection.abandon()
+            error = BadResponse("the server switched protocols without being asked")
+            self.response_failed(error, untouched=False)
             return
         if self._pacing is not None:
             self._pacing.request.drain()

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 
 from ..engine.cache import Cache
 from ..engine.exchange import Exchange
-from ..engine.pipeline import Chain, Route
+from ..engine.pipeline import Chain, Route, Upstream
 from ..errors import Denied, WrongListener
 from ..message.response import Response
 from ..message.target import Authority, Form
@@ -22,6 +22,7 @@ from .health import Health
 from .origin import Origin
 from .parents import Journey, Parents
 from .rules import OutgoingAddresses
+from .siblings import Siblings
 from .table import ServerTable
 
 _MOST_ORIGINS = 4096
@@ -46,6 +47,7 @@ class ForwardRouter:
         socks_ports: Collection[int] = (),
         allow_private: bool = False,
         parents: Parents | None = None,
+        siblings: Siblings | None = None,
         outgoing: OutgoingAddresses | None = None,
         cache: Cache | None = None,
     ) -> None:
@@ -59,6 +61,7 @@ class ForwardRouter:
         :param cache: what may answer in the place of an origin.
         :param allow_private: whether private destinations may be reached.
         :param parents: who is asked instead of the origins, ``None`` for nobody.
+        :param siblings: who is asked for what they have stored, ``None`` for nobody.
         :param outgoing: by which local addresses connections go out, ``None`` for the kernel's
             choice.
         """
@@ -70,6 +73,7 @@ class ForwardRouter:
         self._socks_ports = frozenset(socks_ports)
         self._allow_private = allow_private
         self._parents = parents
+        self._siblings = siblings
         self._outgoing = outgoing
         self._cache = cache
         self._routes: ServerTable[Any, Route] = ServerTable(_MOST_ORIGINS)
@@ -123,6 +127,8 @@ class ForwardRouter:
         self._routes.retire()
         if self._parents is not None:
             self._parents.retire()
+        if self._siblings is not None:
+            self._siblings.retire()
 
     def _way(
         self, exchange: Exchange, authority: Authority, *, tunnel: bool
@@ -144,13 +150,16 @@ class ForwardRouter:
             check_unresolved(authority.host)
         journey = Journey(exchange, authority, tunnel, self.outgoing(exchange))
         server = self._parents.server(journey, _Straight(self))
-        return self._route_by(server, tunnel=tunnel)
+        return self._route_by(server, journey.outgoing, tunnel=tunnel)
 
-    def _route_by(self, server: Server, *, tunnel: bool) -> Route:
+    def _route_by(self, server: Server, outgoing: Addresses, *, tunnel: bool) -> Route:
+        upstream: Upstream = Origin(server)
+        if self._siblings is not None and not tunnel:
+            upstream = self._siblings.before(server, outgoing)
         return Route(
             "",
             chain=self._chain,
-            upstream=Origin(server),
+            upstream=upstream,
             tunnel=tunnel,
             cache=None if tunnel else self._cache,
         )
@@ -194,7 +203,7 @@ class ForwardRouter:
         connector = self._make_connector(authority.host, port, outgoing)
         connector.pinned = addresses
         server = self._make_server(Authority(authority.host, port).text(), connector)
-        route = self._route_by(server, tunnel=tunnel)
+        route = self._route_by(server, outgoing, tunnel=tunnel)
         self._routes.put(key, route, server)
         return route
 

@@ -13,6 +13,8 @@ from ..config.cache import Cache, CacheRule, CacheRuleOptions, CacheUse
 from ..engine.exchange import Exchange
 from ..errors import ConfigurationError
 from ..message.path import PathMatch, normalised_path
+from ..message.pattern import Pattern
+from ..message.target import DEFAULT_PORTS
 from ..reverse.router import host_matches
 from .compilation import Compilation
 
@@ -78,11 +80,13 @@ def _rules(model: CacheRuleOptions, *, forward: bool) -> CacheRules:
         lifetime=model.lifetime,
         force_lifetime=model.force_lifetime,
         lifetimes={int(status): seconds for status, seconds in model.lifetimes.items()},
+        heuristic_part=(None if model.heuristic_percent is None else model.heuristic_percent / 100),
         heuristic_limit=model.heuristic_limit,
         stale_while_revalidate=model.stale_while_revalidate,
         stale_if_error=model.stale_if_error,
         allow_set_cookie=model.allow_set_cookie,
         obey_clients=model.obey_clients,
+        offline=model.offline,
         query=Query(model.query),
         query_ignore=names(model.query_ignore),
         query_only=names(model.query_only),
@@ -98,12 +102,22 @@ def _rules(model: CacheRuleOptions, *, forward: bool) -> CacheRules:
 def _takes(model: CacheRule) -> Callable[[Exchange], bool] | None:
     hosts = tuple(model.host)
     path = PathMatch.of(model.path) if model.path is not None else None
-    if not hosts and path is None:
+    patterns = tuple(Pattern.of(text) for text in model.url)
+    if not hosts and path is None and not patterns:
         return None
 
     def takes(exchange: Exchange) -> bool:
         if hosts and not any(host_matches(host, exchange.host) for host in hosts):
             return False
-        return path is None or path.matches(normalised_path(exchange.request.path))
+        if path is not None and not path.matches(normalised_path(exchange.request.path)):
+            return False
+        return not patterns or any(each.search(_url(exchange)) for each in patterns)
 
     return takes
+
+
+def _url(exchange: Exchange) -> str:
+    """Write the URL that an exchange asks for, its path and query as the client wrote them."""
+    scheme = exchange.request.target.scheme or exchange.scheme
+    authority = exchange.authority.text(DEFAULT_PORTS.get(scheme))
+    return f"{scheme}://{authority}{exchange.request.origin_target.decode('latin-1')}"

@@ -190,6 +190,10 @@ class ServiceControl:
             results = [store.purge(resolve(key), soft=soft) for key in keys]
         return sum([await _result(each) for each in results])
 
+    def set_offline(self, cache: str, *, offline: bool) -> None:
+        """See ``Control``."""
+        self._cache(cache).shared.offline = offline
+
     def _cache(self, name: str) -> CachePlan:
         cache = self._running.plan.caches.get(name)
         if cache is None:
@@ -280,6 +284,7 @@ async def _cache(name: str, plan: CachePlan, results: Counter[str]) -> CacheStat
         stored=shared.commits,
         fetching=len(shared.fetches),
         results=dict(results),
+        offline=shared.offline,
     )
 
 

@@ -21,7 +21,7 @@ from ..upstream.telling import TellingServer
 from .cache import use_cache
 from .compilation import Compilation
 from .intercept import compile_interception
-from .parents import compile_outgoing, compile_parents
+from .parents import compile_outgoing, compile_parents, compile_siblings
 from .reception import compile_reception
 
 
@@ -64,6 +64,9 @@ def compile_forward(compilation: Compilation, name: str, model: ForwardListener)
         socks_ports=model.socks_ports,
         allow_private=model.allow_private,
         parents=parents,
+        siblings=compile_siblings(
+            compilation, model.siblings, make_servers(None), model.connect_timeout
+        ),
         outgoing=compile_outgoing(model.outgoing),
         cache=use_cache(compilation, name, model.cache, forward=True) if model.cache else None,
     )

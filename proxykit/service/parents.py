@@ -1,4 +1,4 @@
-"""Compiles a forward listener's parents and the addresses that it goes out by."""
+"""Compiles a forward listener's parents, siblings, and the addresses that it goes out by."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from time import monotonic
 
-from ..config.parent import OutgoingEntry, ParentEntry, Selection
+from ..config.parent import OutgoingEntry, ParentEntry, ProxyEntry, Selection, SiblingEntry
 from ..errors import ConfigurationError
 from ..forward.health import Health
 from ..forward.parents import MakeServer, Parent, Parents
 from ..forward.rules import OutgoingAddress, OutgoingAddresses, Rule, destinations
+from ..forward.siblings import Sibling, Siblings
 from ..net.proxy_protocol import Version
 from ..upstream.connector import TcpConnector
 from ..upstream.parent import ParentAddress, ParentWays
+from ..upstream.server import Server
 from .compilation import Compilation
 from .pool import client_tls
 
@@ -50,6 +52,40 @@ def compile_parents(
     return Parents(parents, environment.reactor, environment.sweeper, direct=direct)
 
 
+def compile_siblings(
+    compilation: Compilation,
+    entries: Sequence[SiblingEntry],
+    make_server: MakeServer,
+    seconds: float,
+) -> Siblings | None:
+    """Compile siblings; see ``compile_parents``."""
+    if not entries:
+        return None
+    siblings = [
+        Sibling(
+            entry.url.name,
+            _rule(entry),
+            _sibling_servers(entry.url.name, _ways(compilation, entry, seconds), make_server),
+            Health(monotonic),
+            entry.timeout,
+        )
+        for entry in entries
+    ]
+    return Siblings(siblings, compilation.environment.reactor)
+
+
+def _sibling_servers(
+    name: str, ways: Callable[[tuple[str, ...]], ParentWays], make_server: MakeServer
+) -> Callable[[tuple[str, ...]], Server]:
+    def make(outgoing: tuple[str, ...]) -> Server:
+        way = ways(outgoing)
+        server = make_server(name, way.to_parent())
+        server.parent_fields = way.address.fields
+        return server
+
+    return make
+
+
 def compile_outgoing(entries: Sequence[OutgoingEntry]) -> OutgoingAddresses | None:
     """Compile addresses to go out by; ``None`` when there are none."""
     if not entries:
@@ -58,7 +94,7 @@ def compile_outgoing(entries: Sequence[OutgoingEntry]) -> OutgoingAddresses | No
 
 
 def _ways(
-    compilation: Compilation, entry: ParentEntry, seconds: float
+    compilation: Compilation, entry: ProxyEntry, seconds: float
 ) -> Callable[[tuple[str, ...]], ParentWays]:
     """Give what makes the ways through a parent from local addresses; few of these exist."""
     environment = compilation.environment
@@ -81,7 +117,7 @@ def _ways(
     return ways
 
 
-def _with_password(compilation: Compilation, entry: ParentEntry) -> ParentAddress:
+def _with_password(compilation: Compilation, entry: ProxyEntry) -> ParentAddress:
     if entry.password_file is None:
         return entry.url
     path = compilation.context.directory / entry.password_file

@@ -22,6 +22,7 @@ from ..message.response import Response
 from ..net.sweeper import NEVER
 from ..net.tunnel import Tunnel
 from .failures import upstream_error
+from .unwanted import Unwanted, is_short
 
 
 class State(enum.Enum):
@@ -191,6 +192,16 @@ class UpstreamConnection(TwistedProtocol):
         self._taker = None
         self._close()
 
+    def read_over(self, response: Response) -> None:
+        """Nobody wants a response whose head has just come: be used again if there is little more.
+
+        Called by the taker, while it takes that head.
+        """
+        if self._sending or not self._persistent or not is_short(response):
+            self.abandon()
+        else:
+            self._taker = Unwanted(self)
+
     def join(self, tunnel: Tunnel) -> None:
         """Become one end of a tunnel; the producer was unregistered by ``detach``."""
         self._tunnel = tunnel
@@ -234,6 +245,8 @@ class UpstreamConnection(TwistedProtocol):
                 else:
                     self._ended(taker, cast(EndOfMessage, event).trailers)
                 if self._taker is not taker:
+                    if isinstance(self._taker, Unwanted):
+                        self._advance(self._taker)
                     return
         except BadResponse as error:
             self._fail(error)
@@ -258,11 +271,12 @@ class UpstreamConnection(TwistedProtocol):
         if isinstance(framing, UntilClose):
             self._persistent = False
         taker.response_received(response)
-        if isinstance(framing, NoContent) and self._taker is taker:
+        # The taker's, or of what it has left its place to.
+        if isinstance(framing, NoContent) and self._taker is not None:
             if self._held:
                 self._end_held = True
             else:
-                self._ended(taker, EMPTY_SECTION)
+                self._ended(self._taker, EMPTY_SECTION)
 
     def _ended(self, taker: ResponseTaker, trailers: FieldSection) -> None:
         self._taker = None

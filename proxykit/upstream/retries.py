@@ -152,8 +152,9 @@ class RetryPolicy:
     :ivar hedge: ``None`` when no two servers are ever asked at once.
     :ivar budget: ``None`` for no limit.
     :ivar clock: an ``IReactorTime``, for whatever waits; ``None`` when nothing does.
-    :ivar is_timed: whether an attempt needs a timer.
     :ivar backoff_seconds: before a second retry, or one of a server that failed; then doubled.
+    :ivar times_servers: whether some servers have an ``attempt_seconds`` of their own.
+    :ivar is_timed: whether an attempt needs a timer.
     """
 
     retries: int = 1
@@ -167,12 +168,13 @@ class RetryPolicy:
     budget: RetryBudget | None = None
     clock: Any = None
     backoff_seconds: float = 0.05
+    times_servers: bool = False
     is_timed: bool = field(init=False)
 
     @is_timed.default
     def _needs_a_timer(self) -> bool:
         return bool(
-            (self.retries and self.attempt_seconds is not None)
+            (self.retries and (self.attempt_seconds is not None or self.times_servers))
             or self.deadline_seconds is not None
             or self.deadline_field
             or self.hedge is not None

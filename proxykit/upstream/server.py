@@ -99,9 +99,12 @@ class Server:
     :ivar trial: is told when each begins and ends, ``None`` when nothing depends on that.
     :ivar parent_fields: for an HTTP proxy, which is sent requests in absolute-form: the field
         lines to add; ``None`` for an origin.
+    :ivar attempt_seconds: how long it may take to begin its response while another server can be
+        asked; ``None`` for what the retry policy says, of which ``times_servers`` is set if not.
     """
 
     parent_fields: bytes | None = None
+    attempt_seconds: float | None = None
 
     def __init__(
         self,

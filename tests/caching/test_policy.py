@@ -207,6 +207,24 @@ def test_a_rules_lifetime_is_for_what_says_nothing():
     assert verdict(500, rules=rules).reason
 
 
+def test_a_guess_may_be_another_part_of_the_time_since():
+    rules = evolve(RULES, heuristic_part=0.5, heuristic_limit=400.0)
+    assert lifetime(rules=rules, last_modified=format_date(NOW - 600)) == 300
+    assert lifetime(rules=rules, last_modified=format_date(NOW - 6000)) == 400
+    assert lifetime(rules=evolve(rules, heuristic_part=0.0), last_modified=format_date(0)) == 0
+
+
+@pytest.mark.parametrize(
+    ("since", "query", "seconds"), [(60, False, 100), (600, False, 300), (600, True, 100)]
+)
+def test_beside_a_guess_a_rules_lifetime_is_the_least(since, query, seconds):
+    rules = evolve(RULES, lifetime=100.0, heuristic_part=0.5)
+    request = RequestFacts(b"GET", {}, query=query)
+    old = format_date(NOW - since)
+    assert lifetime(request=request, rules=rules, last_modified=old) == seconds
+    assert lifetime(request=request, rules=rules) == 100
+
+
 def test_a_forced_lifetime_overrides_what_is_said_but_not_what_is_forbidden():
     rules = evolve(RULES, force_lifetime=30.0)
     assert lifetime(rules=rules, cache_control=b"max-age=1") == 30

@@ -59,6 +59,23 @@ def test_what_may_be_done_with_a_stored_response(terms, age, directives, use):
 
 
 @pytest.mark.parametrize(
+    ("terms", "age", "directives", "use"),
+    [
+        (PLAIN, 50, b"", FRESH),
+        (PLAIN, 10**6, b"", STALE),
+        (SWR, 110, b"", STALE),
+        (MUST, 50, b"", FRESH),
+        (MUST, 110, b"", VALIDATE),
+        (Terms(100.0, validated_only=True), 0, b"", VALIDATE),
+        (PLAIN, 110, b"only-if-cached", VALIDATE),
+        (PLAIN, 110, b"only-if-cached, max-stale=20", STALE),
+    ],
+)
+def test_what_an_offline_cache_may_do(terms, age, directives, use):
+    assert decide(terms, age, parse_directives(directives), offline=True) is use
+
+
+@pytest.mark.parametrize(
     ("terms", "age", "directives", "usable"),
     [
         (PLAIN, 110, b"", False),
@@ -84,3 +101,18 @@ def test_pragma_counts_where_there_is_no_cache_control():
 def test_clients_may_be_given_no_say():
     rules = CacheRules(obey_clients=False)
     assert request_directives({b"cache-control": b"no-cache"}, rules) is NO_DIRECTIVES
+
+
+def test_an_offline_cache_lets_clients_ask_for_no_validation():
+    rules = CacheRules(offline=True)
+    said = {b"cache-control": b"no-cache, max-age=0, min-fresh=5, no-store"}
+    counting = request_directives(said, rules)
+    assert b"no-store" in counting
+    assert not any(name in counting for name in (b"no-cache", b"max-age", b"min-fresh"))
+    assert request_directives({b"pragma": b"no-cache"}, rules) is NO_DIRECTIVES
+
+
+@pytest.mark.parametrize("rules", [CacheRules(obey_clients=False), CacheRules(offline=True)])
+def test_only_if_cached_counts_whatever_the_rules_say(rules):
+    said = {b"cache-control": b"no-cache, only-if-cached"}
+    assert b"only-if-cached" in request_directives(said, rules)

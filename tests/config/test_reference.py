@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 import pytest
 
+from proxykit.config.load import parse
 from proxykit.config.models import Configuration
 from proxykit.config.registry import filter_factories
 
@@ -41,3 +43,11 @@ def test_every_filter_and_its_options_are_documented(name):
     options = filter_factories()[name].options.model_json_schema()
     missing = [key for key in keys_of(options) if key not in text]
     assert not missing
+
+
+def test_what_squids_users_are_shown_is_a_configuration():
+    text = (DOCUMENTS / "squid.md").read_text().partition("\nis\n")[2].partition("\n## ")[0]
+
+    configuration = parse(textwrap.dedent(text), DOCUMENTS, "squid.md")
+
+    assert len(configuration.forward["office"].cache.rules) == 2

@@ -55,6 +55,12 @@ class PurgeOptions(Options):
         return self
 
 
+class Offline(Options):
+    """What is posted to have a cache answer without servers."""
+
+    offline: bool = True
+
+
 class WarmUpOptions(Options):
     """What is posted to warm a cache up."""
 
@@ -131,10 +137,18 @@ class _Caches(Call):
             _log.info("admin: {count} responses of the cache {name} purged", count=count, name=name)
             return {"purged": count, "soft": asked.soft}
 
+        def offline(request: Any) -> Any:
+            asked = posted(request, Offline)
+            control.set_offline(name, offline=asked.offline)
+            state = "offline" if asked.offline else "online again"
+            _log.info("admin: the cache {name} is {state}", name=name, state=state)
+            return {"cache": name, "offline": asked.offline}
+
         cache = Branch()
         cache.putChild(b"entries", Call(entries))
         cache.putChild(b"entry", Call(entry))
         cache.putChild(b"purge", Call(post=purge))
+        cache.putChild(b"offline", Call(post=offline))
         return cache
 
 

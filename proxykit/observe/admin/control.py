@@ -128,6 +128,7 @@ class CacheStatus:
     :ivar stored: how many responses were stored so far.
     :ivar fetching: how many are being fetched.
     :ivar results: how many exchanges it had a part in, by what it did.
+    :ivar offline: whether an operator has it answer with what is stored, however stale.
     """
 
     name: str
@@ -139,6 +140,7 @@ class CacheStatus:
     stored: int
     fetching: int
     results: dict[str, int]
+    offline: bool = False
 
 
 @frozen(slots=True)
@@ -264,6 +266,9 @@ class Control(Protocol):
 
         :returns: how many there were.
         """
+
+    def set_offline(self, cache: str, *, offline: bool) -> None:
+        """Have a cache answer with what is stored, however stale, or no longer."""
 
     def reload(self) -> Sequence[str]:
         """Reload the configuration.

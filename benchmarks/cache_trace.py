@@ -1,227 +1,249 @@
-"""How often each way of forgetting finds what is asked for, on traces of a known shape.
+"""How often the memory store finds what is asked for, beside the best policies known.
 
-    .venv/bin/python -m benchmarks.cache_trace
-    .venv/bin/python -m benchmarks.cache_trace --requests 1000000 --objects 100000 --skew 0.9
+    .venv/bin/python -m benchmarks.cache_trace                     # a tenth of it, half a minute
+    .venv/bin/python -m benchmarks.cache_trace --requests 10_000_000 --objects 1_000_000
 
-Requests are drawn by Zipf's law, optionally with scans between them: runs of objects that are
-asked for once and never again, as crawlers do. Each policy may hold a part of the objects' number.
-The ratios are of requests; all objects are of one size. ``optimal`` knows the future (Belady).
+The trace is a day: each hour has its rate, and requests come in the order in which clients would
+send them, drawn by Zipf's law from what is popular in that hour. With ``--drift`` some objects
+change their popularity each hour, with ``--scan`` a part of the requests are a crawler's, each for
+what is never asked for again.
+
+The store is the real one: it is asked, and written to on a miss, and what it takes of memory is
+measured as the process's resident set, not by its own word. The other policies, and Belady's, which
+knows the future, are libCacheSim's; they get as many objects as the store had room for.
 """
 
 from __future__ import annotations
 
 import argparse
-import random
-from bisect import bisect_left
-from collections import Counter, OrderedDict
-from collections.abc import Callable, Sequence
-from heapq import heappop, heappush
-from itertools import accumulate
-from time import perf_counter
+import gc
+import mmap
+import os
+import tempfile
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from time import perf_counter, time
 
-from proxykit.caching.eviction import Entry, S3Fifo
+import libcachesim
+import numpy
+from attrs import frozen
 
-Trace = Sequence[int]
+from proxykit.caching.memory import MemoryStore
+from proxykit.caching.policy import Terms
+from proxykit.caching.stored import StoredHead
+from proxykit.http1.limits import HeadLimits
+from proxykit.http1.reader import ResponseReader
+from proxykit.message.fields import FieldSection
+from proxykit.message.response import Response
+
+POLICIES = (
+    "WTinyLFU",
+    "S3FIFO",
+    "Cacheus",
+    "ARC",
+    "LIRS",
+    "Clock2QPlus",
+    "SLRU",
+    "TwoQ",
+    "Sieve",
+    "GDSF",
+    "LFU",
+    "LeCaR",
+    "LRU",
+)
+_SIZE = 1024
+_RESPONSE = (
+    b"HTTP/1.1 200 OK\r\nDate: Tue, 24 Nov 2026 21:35:49 GMT\r\nContent-Type: text/html\r\n"
+    b'Cache-Control: max-age=3600\r\nETag: "%x"\r\nX-Request-Id: %d\r\n'
+    b"Content-Length: 1024\r\n\r\n" + b"x" * _SIZE
+)
+_HOURS = 24
+_LOOKED_AT_EVERY = 10_000  # requests between two looks at the memory
 
 
-def zipf_trace(requests: int, objects: int, skew: float, scan: float, seed: int) -> list[int]:
-    """Draw a trace.
+@frozen
+class Day:
+    """What a trace is like.
 
-    Args:
+    Attributes:
         requests: how many.
-        objects: among how many objects, those of scans not counted.
+        objects: how many there are, those of scans not counted.
         skew: Zipf's exponent; 0 is uniform, the web is at 0.6 to 1.
+        drift: the part of the objects whose popularity changes each hour.
         scan: the part of the requests that belongs to scans.
         seed: the same gives the same trace.
     """
-    drawn = random.Random(seed)
-    weights = list(accumulate(1 / (rank**skew) for rank in range(1, objects + 1)))
-    names = list(range(objects))
-    drawn.shuffle(names)
-    trace: list[int] = []
-    once = objects
-    while len(trace) < requests:
-        if scan and drawn.random() < scan / 500:
-            trace += range(once, once + 500)
-            once += 500
-        else:
-            trace.append(names[bisect_left(weights, drawn.random() * weights[-1])])
-    return trace[:requests]
+
+    requests: int
+    objects: int
+    skew: float
+    drift: float
+    scan: float
+    seed: int
+
+    def draw(self) -> numpy.ndarray:
+        """Draw the requests: the objects' numbers, in their order."""
+        source = numpy.random.default_rng(self.seed)
+        weights = numpy.cumsum(1 / numpy.arange(1, self.objects + 1) ** self.skew)
+        weights /= weights[-1]
+        by_rank = source.permutation(self.objects)
+        rates = 1 + 0.6 * numpy.sin((numpy.arange(_HOURS) - 9) / _HOURS * 2 * numpy.pi)
+        bounds = numpy.round(numpy.cumsum(rates) / rates.sum() * self.requests).astype(int)
+        hours = []
+        for count in numpy.diff(bounds, prepend=0):
+            hours.append(by_rank[numpy.searchsorted(weights, source.random(count))])
+            changed = source.choice(self.objects, int(self.objects * self.drift), replace=False)
+            by_rank[changed] = by_rank[source.permutation(changed)]
+        names = numpy.concatenate(hours)
+        scanned = source.random(len(names)) < self.scan
+        names[scanned] = self.objects + numpy.arange(scanned.sum())
+        return names
 
 
-def s3_fifo(trace: Trace, capacity: int) -> int:
-    """Proxykit's own: what its memory store runs."""
-    queues = S3Fifo(capacity)
-    held: dict[int, Entry] = {}
-    hits = 0
-    for name in trace:
-        entry = held.get(name)
-        if entry is not None:
+def write_trace(names: numpy.ndarray, path: Path) -> None:
+    """Write a trace as libCacheSim reads it, with each request's next one for Belady's policy."""
+    rows = numpy.zeros(
+        len(names), dtype=[("time", "<u4"), ("name", "<u8"), ("size", "<u4"), ("next", "<i8")]
+    )
+    order = numpy.argsort(names, kind="stable")
+    again = names[order][1:] == names[order][:-1]
+    rows["next"] = -1
+    rows["next"][order[:-1][again]] = order[1:][again]
+    rows["time"] = numpy.linspace(0, _HOURS * 3600 - 1, len(names))
+    rows["name"] = names + 1
+    rows["size"] = 1
+    rows.tofile(path)
+
+
+def read_trace(path: Path) -> Iterator[int]:
+    """Give the objects' numbers of a trace that was written."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as data:
+        for start in range(0, len(data), 24 * _LOOKED_AT_EVERY):
+            rows = numpy.frombuffer(
+                data[start : start + 24 * _LOOKED_AT_EVERY],
+                dtype=[("time", "<u4"), ("name", "<u8"), ("size", "<u4"), ("next", "<i8")],
+            )
+            yield from rows["name"].tolist()
+            data.madvise(mmap.MADV_DONTNEED)  # or the trace would count as memory of the store
+
+
+def resident_bytes() -> int:
+    """Give this process's resident set."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _receive(name: int) -> tuple[FieldSection, bytes]:
+    """Read a response as it would come from a server, so that it takes the memory that it takes."""
+    reader = ResponseReader(HeadLimits())
+    reader.expect(b"GET")
+    reader.feed(_RESPONSE % (name, name))
+    response, content = reader.next_event(), reader.next_event()
+    assert isinstance(response, Response)
+    assert isinstance(content, bytes)
+    return response.section, content
+
+
+@frozen
+class StoreRun:
+    """What the store did.
+
+    Attributes:
+        hits: how many requests it answered.
+        held: how many objects it had room for.
+        resident: how many bytes more the process took at most.
+        seconds: how long it took.
+    """
+
+    hits: int
+    held: int
+    resident: int
+    seconds: float
+
+
+def run_store(path: Path, size: int, *, most: int | None = None) -> StoreRun:
+    """Put a trace through a memory store.
+
+    Args:
+        path: the trace.
+        size: of the store, in bytes.
+        most: how many requests of the trace, ``None`` for all.
+    """
+    store = MemoryStore(size)
+    now = time()
+    hits = resident = held = 0
+    gc.collect()
+    before = resident_bytes()
+    began = perf_counter()
+    for number, name in enumerate(islice(read_trace(path), most)):
+        if number % _LOOKED_AT_EVERY == 0:
+            resident = max(resident, resident_bytes() - before)
+            held = max(held, len(store))
+        key = b"site http://www.example.com/object/%d" % name
+        if store.lookup(key):
             hits += 1
-            entry.touch()
             continue
-        entry = held[name] = Entry(name.to_bytes(8, "big"), 1)
-        queues.add(entry)
-        for evicted in queues.evict():
-            del held[int.from_bytes(evicted.key, "big")]
-    return hits
+        writer = store.begin(key, _SIZE)
+        assert writer is not None
+        section, content = _receive(name)
+        writer.write(content)
+        head = StoredHead(200, b"OK", 1, section, now, 0.0, Terms(3600.0), complete=len(content))
+        writer.commit(head, lambda stored: True)
+    seconds = perf_counter() - began
+    store.close()
+    return StoreRun(hits, held, resident, seconds)
 
 
-def lru(trace: Trace, capacity: int) -> int:
-    """The least recently used goes."""
-    held: OrderedDict[int, None] = OrderedDict()
-    hits = 0
-    for name in trace:
-        if name in held:
-            hits += 1
-            held.move_to_end(name)
-            continue
-        held[name] = None
-        if len(held) > capacity:
-            held.popitem(last=False)
-    return hits
-
-
-def arc(trace: Trace, capacity: int) -> int:
-    """ARC (Megiddo and Modha, FAST 2003)."""
-    recent: OrderedDict[int, None] = OrderedDict()
-    frequent: OrderedDict[int, None] = OrderedDict()
-    recent_gone: OrderedDict[int, None] = OrderedDict()
-    frequent_gone: OrderedDict[int, None] = OrderedDict()
-    target, hits = 0, 0
-
-    def replace(*, was_frequent: bool) -> None:
-        if recent and (len(recent) > target or (was_frequent and len(recent) == target)):
-            recent_gone[recent.popitem(last=False)[0]] = None
-        elif frequent:
-            frequent_gone[frequent.popitem(last=False)[0]] = None
-
-    for name in trace:
-        if name in recent or name in frequent:
-            hits += 1
-            recent.pop(name, None)
-            frequent.pop(name, None)
-        elif name in recent_gone:
-            target = min(capacity, target + max(1, len(frequent_gone) // len(recent_gone)))
-            replace(was_frequent=False)
-            del recent_gone[name]
-        elif name in frequent_gone:
-            target = max(0, target - max(1, len(recent_gone) // len(frequent_gone)))
-            replace(was_frequent=True)
-            del frequent_gone[name]
-        else:
-            if len(recent) + len(recent_gone) == capacity:
-                if len(recent) < capacity:
-                    recent_gone.popitem(last=False)
-                    replace(was_frequent=False)
-                else:
-                    recent.popitem(last=False)
-            else:
-                total = len(recent) + len(frequent) + len(recent_gone) + len(frequent_gone)
-                if total >= capacity:
-                    if total >= 2 * capacity:
-                        frequent_gone.popitem(last=False)
-                    replace(was_frequent=False)
-            recent[name] = None
-            continue
-        frequent[name] = None
-    return hits
-
-
-def w_tiny_lfu(trace: Trace, capacity: int) -> int:
-    """W-TinyLFU (Einziger and others, 2017), with exact counts where it has a sketch."""
-    window: OrderedDict[int, None] = OrderedDict()
-    probation: OrderedDict[int, None] = OrderedDict()
-    protected: OrderedDict[int, None] = OrderedDict()
-    most_window = max(1, capacity // 100)
-    most_protected = (capacity - most_window) * 8 // 10
-    counts: Counter[int] = Counter()
-    counted, hits = 0, 0
-    for name in trace:
-        counts[name] = min(15, counts[name] + 1)
-        counted += 1
-        if counted >= 10 * capacity:
-            counts = Counter({each: half for each, count in counts.items() if (half := count // 2)})
-            counted //= 2
-        if name in window:
-            hits += 1
-            window.move_to_end(name)
-        elif name in protected:
-            hits += 1
-            protected.move_to_end(name)
-        elif name in probation:
-            hits += 1
-            del probation[name]
-            protected[name] = None
-            if len(protected) > most_protected:
-                probation[protected.popitem(last=False)[0]] = None
-        else:
-            window[name] = None
-            if len(window) > most_window:
-                candidate = window.popitem(last=False)[0]
-                if len(probation) + len(protected) < capacity - most_window:
-                    probation[candidate] = None
-                else:
-                    victim = next(iter(probation))
-                    if counts[candidate] > counts[victim]:
-                        del probation[victim]
-                        probation[candidate] = None
-    return hits
-
-
-def optimal(trace: Trace, capacity: int) -> int:
-    """What is asked for last of all goes: no policy can do better."""
-    never = len(trace)
-    next_use = [never] * len(trace)
-    seen: dict[int, int] = {}
-    for position in range(len(trace) - 1, -1, -1):
-        next_use[position] = seen.get(trace[position], never)
-        seen[trace[position]] = position
-    held: dict[int, int] = {}
-    farthest: list[tuple[int, int]] = []
-    hits = 0
-    for position, name in enumerate(trace):
-        hits += name in held
-        held[name] = next_use[position]
-        heappush(farthest, (-next_use[position], name))
-        while len(held) > capacity:
-            use, victim = heappop(farthest)
-            if held.get(victim) == -use:
-                del held[victim]
-    return hits
-
-
-POLICIES: dict[str, Callable[[Trace, int], int]] = {
-    "s3-fifo": s3_fifo,
-    "w-tinylfu": w_tiny_lfu,
-    "arc": arc,
-    "lru": lru,
-    "optimal": optimal,
-}
+def hit_ratio(policy: str, path: Path, capacity: int) -> float:
+    """Give the part of a trace's requests that one of libCacheSim's policies answers."""
+    cache = getattr(libcachesim, policy)(cache_size=capacity)
+    reader = libcachesim.TraceReader(str(path), libcachesim.TraceType.ORACLE_GENERAL_TRACE)
+    missed, _ = cache.process_trace(reader)
+    return 1 - float(missed)
 
 
 def main() -> None:
-    """Print a table: policies down, sizes across."""
+    """Print the store's ratio and memory, then the other policies'."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cache_trace", description=__doc__)
-    parser.add_argument("--requests", type=int, default=200_000)
-    parser.add_argument("--objects", type=int, default=20_000)
+    parser.add_argument("--requests", type=int, default=1_000_000)
+    parser.add_argument("--objects", type=int, default=100_000)
     parser.add_argument("--skew", type=float, default=0.8)
+    parser.add_argument("--drift", type=float, default=0.0)
+    parser.add_argument("--scan", type=float, default=0.0)
     parser.add_argument("--seed", type=int, default=9111)
+    parser.add_argument(
+        "--parts", default="0.01,0.1", help="room, as parts of what all objects would take"
+    )
     chosen = parser.parse_args()
-    sizes = [0.001, 0.01, 0.05, 0.1, 0.25]
-    for scan in (0.0, 0.25):
-        trace = zipf_trace(chosen.requests, chosen.objects, chosen.skew, scan, chosen.seed)
-        print(
-            f"{chosen.requests} requests, {chosen.objects} objects, Zipf {chosen.skew}, "
-            f"{scan:.0%} of the requests in scans; ratio of hits by size of the cache"
-        )
-        print(f"{'':12}" + "".join(f"{size:>9.1%}" for size in sizes) + "   µs a request")
-        for name, policy in POLICIES.items():
-            began = perf_counter()
-            hits = [policy(trace, max(2, int(chosen.objects * size))) for size in sizes]
-            spent = (perf_counter() - began) / len(sizes) / len(trace)
-            ratios = "".join(f"{each / len(trace):>9.1%}" for each in hits)
-            print(f"{name:12}{ratios}{spent * 1e6:>11.2f}")
+    day = Day(chosen.requests, chosen.objects, chosen.skew, chosen.drift, chosen.scan, chosen.seed)
+    print(day)
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "trace"
+        names = day.draw()
+        print(f"{len(numpy.unique(names))} objects were asked for")
+        write_trace(names, path)
+        del names
+        run_store(path, 64 * 1024, most=50_000)  # so that what the first run takes is the store's
+        for part in map(float, chosen.parts.split(",")):
+            compare(path, day, part)
+
+
+def compare(path: Path, day: Day, part: float) -> None:
+    """Compare at one size of the store."""
+    size = int(part * day.objects * 2800)
+    run = run_store(path, size)
+    ratio = run.hits / day.requests
+    print(
+        f"\nstore of {size / 2**20:.0f} MiB, {run.held} objects of 1 KiB: "
+        f"{run.resident / 2**20:.0f} MiB resident ({run.resident / size:.0%}), "
+        f"{run.seconds / day.requests * 1e6:.1f} µs a request"
+    )
+    ratios = {name: hit_ratio(name, path, run.held) for name in POLICIES}
+    best = max(ratios.values())
+    print(f"{'Proxykit':12}{ratio:>8.2%}{ratio - best:>+8.2%}")
+    for name, each in sorted(ratios.items(), key=lambda pair: -pair[1]):
+        print(f"{name:12}{each:>8.2%}{each - best:>+8.2%}")
+    print(f"{'(optimal)':12}{hit_ratio('Belady', path, run.held):>8.2%}")
 
 
 if __name__ == "__main__":

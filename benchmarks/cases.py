@@ -93,6 +93,7 @@ BODIES = {
     "/64m": 64 * MIB,
     "/public-1k": KIB,
     "/public-64k": 64 * KIB,
+    "/public-1m": MIB,
 }
 """What the origin serves: paths, and the sizes of what is there in bytes."""
 
@@ -117,6 +118,7 @@ CASES = (
         Heads.VARIED,
     ),
     Case("cache-hit", "reverse, memory hit, 1 KiB", Service.CACHE, "/public-1k", KIB),
+    Case("cache-hit-1m", "reverse, memory hit, 1 MiB", Service.CACHE, "/public-1m", MIB),
     Case("cache-hit-disk", "reverse, disk hit, 64 KiB", Service.DISK, "/public-64k", 64 * KIB),
     Case("tls-1k", "reverse, TLS terminated, 1 KiB", Service.TLS, "/1k", KIB),
     Case("forward-1k", "forward, 1 KiB", Service.FORWARD, "/1k", KIB),

@@ -9,6 +9,7 @@ from benchmarks.peers.nginx import Nginx
 from benchmarks.peers.privoxy import Privoxy
 from benchmarks.peers.pythons import Mitmproxy, Proxykit, ProxyPy, StockTwisted
 from benchmarks.peers.squid import Squid
+from benchmarks.peers.varnish import Varnish
 
 __all__ = ["PEERS", "Peer", "Place", "select_peers"]
 
@@ -17,6 +18,7 @@ PEERS: tuple[Peer, ...] = (
     Nginx(),
     HAProxy(),
     Squid(),
+    Varnish(),
     Apache(),
     Privoxy(),
     ProxyPy(),

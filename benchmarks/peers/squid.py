@@ -1,4 +1,4 @@
-"""Squid, in both directions, without its cache."""
+"""Squid, in both directions; with its cache in memory where that is what is measured."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Squid(Peer):
             "squid.conf",
             CONFIGURATION.format(
                 listen=listen,
-                cache="cache_mem 256 MB" if cached else "cache deny all",
+                cache="cache_mem 256 MB\nmaximum_object_size_in_memory 4 MB" if cached else "cache deny all",
                 parent=PARENT.format(origin=place.origin) if reverse else "",
                 access_log=place.access_log,
                 directory=place.directory,

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..eviction import MOST_FREQUENT, SMALL_PART
 from .index import Counters, Index, Place, key_hash, packed_number
-
-_SMALL_PART = 0.1
-_MOST_FREQUENT = 3
 
 
 class Queues:
@@ -43,7 +41,7 @@ class Queues:
     def touch(self, number: int) -> None:
         """Note that an entry was asked for."""
         place = self._place(number)
-        if place is not None and place.frequency < _MOST_FREQUENT:
+        if place is not None and place.frequency < MOST_FREQUENT:
             place.frequency += 1
             self._save(number, place)
 
@@ -88,7 +86,7 @@ class Queues:
         """
         counters = self._counters
         while True:
-            from_small = counters.probation > self._capacity * _SMALL_PART
+            from_small = counters.probation > self._capacity * SMALL_PART
             number = self._first(main=not from_small)
             if number is None:
                 from_small = not from_small

@@ -31,7 +31,9 @@ from attrs import frozen
 
 from proxykit.caching.memory import MemoryStore
 from proxykit.caching.policy import Terms
+from proxykit.caching.rendering import Rendering
 from proxykit.caching.stored import StoredHead
+from proxykit.engine.forwarding import Direction, ForwardingRules
 from proxykit.http1.limits import HeadLimits
 from proxykit.http1.reader import ResponseReader
 from proxykit.message.fields import FieldSection
@@ -58,6 +60,7 @@ _RESPONSE = (
     b'Cache-Control: max-age=3600\r\nETag: "%x"\r\nX-Request-Id: %d\r\n'
     b"Content-Length: 1024\r\n\r\n" + b"x" * _SIZE
 )
+_ROOM = 3500  # what the store says that one of these responses takes
 _HOURS = 24
 _LOOKED_AT_EVERY = 10_000  # requests between two looks at the memory
 
@@ -171,6 +174,7 @@ def run_store(path: Path, size: int, *, most: int | None = None) -> StoreRun:
     """
     store = MemoryStore(size)
     now = time()
+    rules = ForwardingRules(Direction.REVERSE, b"proxykit")
     hits = resident = held = 0
     gc.collect()
     before = resident_bytes()
@@ -180,12 +184,17 @@ def run_store(path: Path, size: int, *, most: int | None = None) -> StoreRun:
             resident = max(resident, resident_bytes() - before)
             held = max(held, len(store))
         key = b"site http://www.example.com/object/%d" % name
-        if store.lookup(key):
+        found = store.lookup(key)
+        if found:
             hits += 1
+            if found[0].rendering is None:
+                found[0].rendering = Rendering.of(found[0].head, rules, _SIZE)
+            found[0].rendering.set_age(found[0].head, now)
             continue
         writer = store.begin(key, _SIZE)
         assert writer is not None
         section, content = _receive(name)
+        section = FieldSection(section.fields)  # as a cache stores them
         writer.write(content)
         head = StoredHead(200, b"OK", 1, section, now, 0.0, Terms(3600.0), complete=len(content))
         writer.commit(head, lambda stored: True)
@@ -230,7 +239,7 @@ def main() -> None:
 
 def compare(path: Path, day: Day, part: float) -> None:
     """Compare at one size of the store."""
-    size = int(part * day.objects * 2800)
+    size = int(part * day.objects * _ROOM)
     run = run_store(path, size)
     ratio = run.hits / day.requests
     print(

@@ -71,7 +71,9 @@ class Squid(Peer):
             "squid.conf",
             CONFIGURATION.format(
                 listen=listen,
-                cache="cache_mem 256 MB\nmaximum_object_size_in_memory 4 MB" if cached else "cache deny all",
+                cache="cache_mem 256 MB\nmaximum_object_size_in_memory 4 MB"
+                if cached
+                else "cache deny all",
                 parent=PARENT.format(origin=place.origin) if reverse else "",
                 access_log=place.access_log,
                 directory=place.directory,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from time import time
-from typing import Any
 
 from attrs import evolve, frozen
 
@@ -15,7 +14,7 @@ from ..engine.relay import Relay
 from ..errors import ProxykitError
 from ..message.dates import parse_date
 from ..message.fields import FieldSection
-from ..message.framing import NO_CONTENT, Length
+from ..message.framing import NO_CONTENT
 from ..message.response import Response
 from ..net.files import FileRegion
 from .answering import Asked
@@ -26,12 +25,13 @@ from .keys import selecting, uri_prefix, vary_names
 from .policy import RequestFacts
 from .ranges import parse_range
 from .reader import Reader
+from .rendering import Rendering
 from .requests import are_plain, passes_by, request_key, uri_key
 from .rules import CacheRules
 from .shared import SharedCache
 from .slices import Slices
 from .status import age_field, forwarded, hit
-from .stored import StoredHead, StoredResponse
+from .stored import StoredResponse
 from .use import Use, decide, request_directives
 from .validation import validates
 
@@ -174,17 +174,11 @@ class RouteCache:
         rules = exchange.pipeline.rules
         rendering = stored.rendering
         second = int(now)
-        if rendering is None or rendering[0] is not rules:
-            rendering = _render(stored.head, rules, len(content))
-        if rendering[3] != second:
-            age = stored.head.age(now)
-            lines = b"Age: %d\r\n%s: %s\r\n" % (
-                age,
-                *hit(rules.pseudonym, stored.head.terms.lifetime - age),
-            )
-            rendering = (rules, rendering[1], rendering[2], second, rendering[2] + lines)
-            stored.rendering = rendering
-        relay.send_stored(rendering[1], rendering[4], content)
+        if rendering is None or rendering.rules is not rules:
+            rendering = stored.rendering = Rendering.of(stored.head, rules, len(content))
+        if rendering.second != second:
+            rendering.set_age(stored.head, now)
+        relay.send_stored(rendering.response, rendering.lines, content)
 
     def _take(self, relay: Relay) -> bool:
         exchange = relay.exchange
@@ -403,16 +397,3 @@ def _say(relay: Relay, why: bytes, response: Response) -> None:
     """Add Cache-Status to a response that passes the cache by."""
     name = relay.exchange.pipeline.rules.pseudonym
     response.headers.add(*forwarded(name, why))
-
-
-def _render(head: StoredHead, rules: Any, size: int) -> tuple[Any, ...]:
-    """Render a stored response for the straight path, but for what changes with time."""
-    fields = head.section.fields
-    if head.status not in (204, 304):
-        fields = (*fields, (b"Content-Length", b"%d" % size))
-    framing = Length(size) if size else NO_CONTENT
-    response = Response.received(
-        head.version, head.status, head.reason, FieldSection(fields), framing
-    )
-    lines = rules.response_fields(response, content_length=True)
-    return rules, response, lines, -1, b""

@@ -44,7 +44,8 @@ class StoredHead:
     @size.default
     def _size(self) -> int:
         fields = sum(len(name) + len(value) for name, value in self.section.fields)
-        return fields + 120 * len(self.section.fields) + sum(map(len, self.tags))
+        # The fields as such, and as they are sent: see ``caching.rendering``.
+        return 2 * fields + 160 * len(self.section.fields) + sum(map(len, self.tags))
 
     def age(self, now: float) -> float:
         """Give the current age (RFC 9111 section 4.2.3); a clock set back makes nothing younger."""
@@ -80,7 +81,7 @@ class StoredResponse:
     :ivar fresh_until: until when it is fresh, for whoever asks nothing special; 0 when something
         about it needs a closer look: it is a part of a whole, or says ``no-cache``.
     :ivar selecting: the head's.
-    :ivar rendering: what the cache rendered last of it: see ``caching.answering``.
+    :ivar rendering: how it was sent last: see ``caching.rendering``.
     """
 
     __slots__ = ("_head", "body", "fresh_until", "rendering", "selecting")

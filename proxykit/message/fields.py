@@ -121,9 +121,9 @@ class FieldSection:
     @property
     def lines(self) -> bytes:
         """The fields as they stand in a message: a line each, its CRLF included."""
-        if self._lines is None:
-            self._lines = b"".join([b"%s: %s\r\n" % field for field in self.fields])
-        return self._lines
+        if self._lines is not None:
+            return self._lines
+        return b"".join([b"%s: %s\r\n" % field for field in self.fields])
 
     def get(self, name: bytes) -> bytes | None:
         """Give the combined value of a field.

@@ -13,7 +13,7 @@ from ..eviction import Entry, S3Fifo
 from ..stored import StoredResponse
 
 _ENTRY_BYTES = 800
-_RESPONSE_BYTES = 1100
+_RESPONSE_BYTES = 1500
 
 
 class FrontEntry(Entry):

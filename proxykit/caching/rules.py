@@ -29,6 +29,8 @@ class CacheRules:
     :ivar stale_while_revalidate: for responses that do not say; see RFC 5861.
     :ivar stale_if_error: the same.
     :ivar allow_set_cookie: whether a response with Set-Cookie may be stored without ``public``.
+    :ivar allow_errors: whether errors that a request may provoke may be stored when they say how
+        long they are fresh.
     :ivar obey_clients: whether clients' Cache-Control counts.
     :ivar query: what of the query is in the key.
     :ivar query_ignore: names of parameters that are not; a final ``*`` takes all that begin so.
@@ -49,6 +51,7 @@ class CacheRules:
     stale_while_revalidate: float | None = None
     stale_if_error: float | None = None
     allow_set_cookie: bool = False
+    allow_errors: bool = False
     obey_clients: bool = True
     query: Query = Query.KEEP
     query_ignore: tuple[bytes, ...] = ()

@@ -92,15 +92,8 @@ def unmet(report, suite=None):
 
 
 def run(origin, url):
-    """Run the suite; where it fails, once more, a few tests at a time.
-
-    On a busy machine things get stale before they are asked for.
-    """
     report = cache_suite.run(origin, url, together=1000)
-    if failed := unmet(report):
-        also = {each for name in failed for each in report.tests[name].depends_on}
-        report = report.updated(cache_suite.run(origin, url, together=20, only=also | set(failed)))
-    return report
+    return cache_suite.run_again(report, origin, url, unmet(report))
 
 
 @pytest.fixture(scope="module")

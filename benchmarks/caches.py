@@ -217,7 +217,7 @@ class Varnish(Cache):
             "default.vcl",
             'vcl 4.1; backend default { .host = "127.0.0.1"; .port = "@ORIGIN@"; }',
         )
-        # Otherwise it keeps what says nothing for two minutes, uses what is stale, validates nothing.
+        # By itself it keeps what says nothing for two minutes, uses it stale, and never validates.
         storage = ["-s", "malloc,64m", "-n", str(place.directory / "work"), "-t", "0"]
         storage += ["-p", "default_grace=0", "-p", "default_keep=3600"]
         place.directory.chmod(0o755)

@@ -105,7 +105,8 @@ class Delivery:
             self.ask_alone(reader)
             return
         self._note_server(reader)
-        said = forwarded(self._name, b"stale", status=304, collapsed=not first)
+        why = self._plan.why if self._plan.variants else b"stale"
+        said = forwarded(self._name, why, status=304, collapsed=not first)
         extra = (age_field(head.age(self._exchange.now)), said)
         reader.fetch = None
         if not reader.serve(head, chosen.body, extra, "revalidated" if first else "collapsed"):

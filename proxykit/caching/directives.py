@@ -146,6 +146,9 @@ _MEMBER = re.compile(
 )
 
 
+_IN_SECONDS = frozenset({b"max-age", b"s-maxage", b"stale-while-revalidate", b"stale-if-error"})
+
+
 def parse_targeted(value: bytes | None) -> Directives | None:
     """Parse a targeted field such as CDN-Cache-Control (RFC 9213 section 2.1).
 
@@ -166,8 +169,10 @@ def parse_targeted(value: bytes | None) -> Directives | None:
         elif flag == b"?1" or (number is None and text is None and token is None):
             found[name] = (None,)
         else:
-            # The last of two members counts (RFC 8941 section 4.2.2).
-            found[name] = (next(each for each in (number, text, token) if each is not None),)
+            # The last of two members counts (RFC 8941 section 4.2.2). RFC 9213 section 2.1: seconds
+            # are an Integer; "10" as a String is none.
+            argument = number if number is not None or name in _IN_SECONDS else text or token
+            found[name] = (argument,)
         position = match.end()
         if position >= len(value):
             return Directives(found)

@@ -74,6 +74,7 @@ class Fetch(Relay):
         "_asked",
         "_callbacks",
         "_fetcher",
+        "_first_head",
         "_delivery",
         "_direct",
         "_fate",
@@ -108,6 +109,7 @@ class Fetch(Relay):
         self._direct: Reader | None = None
         self._fate = _Fate.UNKNOWN
         self._head: StoredHead | None = None
+        self._first_head: StoredHead | None = None
         self._callbacks: list[Callable[[ProxykitError | None], None]] = []
         self.content: Arriving | None = None
         self._requested_at = exchange.now
@@ -268,7 +270,7 @@ class Fetch(Relay):
             self._asked.rules,
             self.exchange.now,
         )
-        head = make_head(self._asked, response, verdict, self._requested_at, self.exchange.now)
+        head = self._make_head(response, verdict)
         size = _size(response)
         too_large = size is not None and size > self._fetcher.max_object_size
         if not verdict.shareable or too_large or head is None:
@@ -278,6 +280,9 @@ class Fetch(Relay):
         else:
             self._keep(response, head, verdict, size)
 
+    def _make_head(self, response: Response, verdict: Verdict) -> StoredHead | None:
+        return make_head(self._asked, response, verdict, self._requested_at, self.exchange.now)
+
     def _settle(self) -> None:
         """The head is here: the lock is over."""
         self.deadline = NEVER
@@ -286,7 +291,10 @@ class Fetch(Relay):
     def _keep(
         self, response: Response, head: StoredHead, verdict: Verdict, size: int | None
     ) -> None:
-        self._head = head
+        self._head = self._first_head = head
+        if not verdict.dropped.isdisjoint(response.section.values):
+            # What private="a" or no-cache="a" names is for who asked, and for nobody after.
+            self._first_head = self._make_head(response, evolve(verdict, dropped=frozenset()))
         writer = None
         if not verdict.reason:
             writer = self._fetcher.store.begin(self._asked.key, size)
@@ -303,7 +311,7 @@ class Fetch(Relay):
 
     def _give(self, reader: Reader, *, first: bool) -> None:
         """Let a reader begin with what arrives."""
-        head, content = self._head, self.content
+        head, content = self._first_head if first else self._head, self.content
         assert head is not None
         assert content is not None
         self._readers.append(reader)
@@ -354,8 +362,14 @@ class Fetch(Relay):
         """Take a 304: what is stored is fresh again (RFC 9111 section 4.3.4)."""
         self._fate = _Fate.ANSWERED
         self._leave_table()
-        chosen = self._fetcher.freshen(
-            self._asked, self._plan.candidates, response, self._requested_at, self.exchange.now
+        plan = self._plan
+        update = self._fetcher.choose if plan.variants else self._fetcher.freshen
+        chosen = update(
+            self._asked,
+            plan.variants or plan.candidates,
+            response,
+            self._requested_at,
+            self.exchange.now,
         )
         waiting, self._waiting = self._waiting, []
         for index, reader in enumerate(waiting):

@@ -27,6 +27,7 @@ from .requests import own_request
 from .shared import SharedCache
 from .stored import StoredHead, StoredResponse
 from .validation import conditions, entity_tag, is_strong, validates
+from .variants import choice, chosen_by, copy_into
 
 _log = Logger()
 
@@ -62,10 +63,12 @@ class Fetcher:
         candidates: Sequence[StoredResponse],
         why: bytes,
         *,
+        variants: Sequence[StoredResponse] = (),
         names: tuple[bytes, ...] = (),
     ) -> None:
         """Ask the server, or wait for who asks already.
 
+        :param variants: stored responses that do not match and that the server may choose.
         :param names: the fields that responses under this key vary on, as far as that is known.
         """
         reader = Reader(relay, asked)
@@ -80,7 +83,7 @@ class Fetcher:
                 relay.attach(reader)
                 fetch.join(reader)
                 return
-        plan = Plan(why, candidates, conditional=bool(candidates), table_key=table_key)
+        plan = Plan(why, candidates, variants, bool(candidates or variants), table_key)
         self._start(relay, reader, plan)
 
     def _start(self, relay: Relay, reader: Reader, plan: Plan) -> None:
@@ -121,7 +124,7 @@ class Fetcher:
         if table_key in self._shared.fetches:
             return
         candidates = (stored,) if stored.head.span is None else ()
-        plan = Plan(b"stale", candidates, bool(candidates), table_key, background=True)
+        plan = Plan(b"stale", candidates, (), bool(candidates), table_key, background=True)
         fetch = self._make_fetch(relay, asked, plan)
         self._shared.fetches[table_key] = fetch
         fetch.begin()
@@ -151,6 +154,7 @@ class Fetcher:
         added: list[Field] = []
         if plan.conditional:
             added = conditions(each.head.section.values for each in plan.candidates)
+            added = added or choice(plan.variants)
         conditional = bool(added)
         ranged = asked.range is not None and not plan.conditional
         wanted = asked.values.get(b"range")
@@ -254,6 +258,34 @@ class Fetcher:
                 # Of those that a weak validator fits, only the most recent (section 4.3.4).
                 break
         return chosen
+
+    def choose(
+        self,
+        asked: Asked,
+        variants: Sequence[StoredResponse],
+        response: Response,
+        requested_at: float,
+        responded_at: float,
+    ) -> StoredResponse | None:
+        """Take the variant that a 304 has chosen for a request that did not match it.
+
+        It is stored for this request's fields as well, so that the next one like it is a hit. The
+        one that was stored stays as it is: it could not have been chosen for this request (RFC
+        9111 section 4.3.4).
+
+        :returns: what answers the request, ``None`` when the 304 is about nothing that is stored.
+        """
+        stored = chosen_by(response.section.values, variants)
+        if stored is None:
+            return None
+        head, storable = freshened_head(
+            asked, stored.head, response, requested_at, responded_at, chosen=True
+        )
+        if storable:
+            writer = copy_into(self.store, asked.key, stored)
+            if writer is not None:
+                self.commit(asked, head, writer)
+        return StoredResponse(head, stored.body)
 
 
 def _table_key(asked: Asked, names: tuple[bytes, ...]) -> tuple[object, ...]:

@@ -16,7 +16,8 @@ from .ranges import parse_content_range
 from .stored import StoredHead
 from .validation import updated_fields
 
-_MADE_ANEW = frozenset({b"age", b"content-length", b"content-range"})
+_MADE_ANEW = frozenset({b"age", b"content-length"})
+_OF_A_PART = frozenset({b"content-range"})
 _TAGS = frozenset({b"surrogate-key", b"cache-tag"})
 
 USED_ONCE = Terms(0.0)
@@ -51,6 +52,8 @@ def make_head(
         status, reason, complete = 200, b"OK", part.complete
         span = part.span if part.span.size != part.complete else None
     dropped = verdict.dropped | NEVER_STORED | section.options | _MADE_ANEW
+    if response.status == 206:
+        dropped |= _OF_A_PART  # in any other response it means nothing (RFC 9110 section 14.4)
     if asked.rules.tags:
         dropped |= _TAGS
     fields = [field for field in section.fields if field[0].lower() not in dropped]
@@ -75,10 +78,17 @@ def make_head(
 
 
 def freshened_head(
-    asked: Asked, old: StoredHead, response: Response, requested_at: float, responded_at: float
+    asked: Asked,
+    old: StoredHead,
+    response: Response,
+    requested_at: float,
+    responded_at: float,
+    *,
+    chosen: bool = False,
 ) -> tuple[StoredHead, bool]:
     """Update a stored head by a response that validates it (RFC 9111 sections 3.2 and 4.3.4).
 
+    :param chosen: whether it is this request's from now on, though other fields had selected it.
     :returns: the new head, and whether it may still be stored.
     """
     fresh = response.section
@@ -94,6 +104,8 @@ def freshened_head(
         responded_at=responded_at,
         initial_age=initial_age(fresh.values, requested_at, responded_at),
         terms=verdict.terms or USED_ONCE,
-        selecting=selecting(names, asked.values) if asked.matches(old) else old.selecting,
+        selecting=(
+            selecting(names, asked.values) if chosen or asked.matches(old) else old.selecting
+        ),
     )
     return head, verdict.terms is not None

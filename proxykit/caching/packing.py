@@ -118,7 +118,7 @@ def _head(
 ) -> StoredHead:
     lifetime, validated_only, never_stale, while_revalidate, if_error, immutable = terms
     return StoredHead(
-        _integer(status, 100, 599),
+        _integer(status, 100, 999),
         checked_field(b"x", _bytes(reason))[1],
         _integer(version, 0, 1),
         FieldSection(_fields(fields)),

@@ -53,7 +53,7 @@ def combine_and_commit(
     joined = store.begin(key, span.size)
     sources = [(head.span, writer.body)]
     sources += [(each.head.span, each.body) for each in touching if each.head.span is not None]
-    if joined is None or not _copy(span, sources, joined):
+    if joined is None or not copied(span, sources, joined):
         if joined is not None:
             joined.abort()
         writer.commit(head, replaces)
@@ -90,7 +90,7 @@ def _touches(one: Span, other: Span | None) -> bool:
     return other is not None and one.start <= other.stop and other.start <= one.stop
 
 
-def _copy(span: Span, sources: Sequence[tuple[Span, Any]], joined: Any) -> bool:
+def copied(span: Span, sources: Sequence[tuple[Span, Any]], joined: Any) -> bool:
     """Write a span out of the sources that cover it; give whether that could be done at once."""
     position = span.start
     while position < span.stop:

@@ -17,6 +17,7 @@ class Plan:
 
     :ivar why: the reason for asking the server, as Cache-Status says it.
     :ivar candidates: stored responses that it validates, or that may stand in for a failure.
+    :ivar variants: stored responses that other fields had chosen, of which the server may choose.
     :ivar conditional: whether the request asks for their validation.
     :ivar table_key: where other requests find it, ``None`` when they must not.
     :ivar background: whether it goes on though nobody waits.
@@ -25,6 +26,7 @@ class Plan:
 
     why: bytes
     candidates: Sequence[StoredResponse] = ()
+    variants: Sequence[StoredResponse] = ()
     conditional: bool = False
     table_key: Any = None
     background: bool = False

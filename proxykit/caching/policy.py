@@ -21,9 +21,17 @@ HEURISTIC = frozenset({200, 203, 204, 206, 300, 301, 308, 404, 410})
 UNDERSTOOD = HEURISTIC | {302, 303, 307, 451}
 """The final status codes whose caching is understood here (RFC 9111 section 3)."""
 
+# The others of section 15.1, for who allows errors; 501 may be a server's bad moment, too.
+_HEURISTIC_ERRORS = frozenset({405, 414, 501})
+# These answer a field of one request that is no part of the key (304, 412, 416, 417), or are
+# content that means nothing without another (226, RFC 3229 section 10.4.1).
+_NEVER = frozenset({226, 304, 412, 416, 417})
+
 _MEDIA_TYPES = MimeTypes()  # Python's own table; this machine's files have no say
 
 _HEURISTIC_PART = 0.1  # RFC 9111 section 4.2.2: "A typical setting of this fraction might be 10%"
+# What is not there may be at any moment, and its Last-Modified is often the error page's own.
+_LONGEST_GUESS_OF_ABSENCE = 120.0  # precedent: Varnish's default_ttl, which a 404 gets too
 
 _PAGES = (b"text/html", b"application/xhtml+xml", b"application/json")
 
@@ -140,7 +148,7 @@ def judge(
     # No decision of storing, only of those who asked at the same time: an error of the server's
     # is one answer for the whole crowd.
     shareable = status >= 500
-    if status not in UNDERSTOOD:
+    if not _may_be_stored(status, rules):
         return Verdict(f"a {status} is not stored", shareable=shareable)
     if terms is None:
         return Verdict("nothing says how long it is fresh")
@@ -153,6 +161,17 @@ def judge(
         if not usable_later:
             return Verdict("it is not fresh and cannot be validated")
     return Verdict("", terms, dropped, shareable=True)
+
+
+def _may_be_stored(status: int, rules: CacheRules) -> bool:
+    """Say whether a response of this status is stored when it says how long it is fresh.
+
+    RFC 9111 section 3 asks for no understanding of a status code, but where must-understand stands:
+    an unknown 2xx is like a 200 (RFC 9110 section 15).
+    """
+    if status in UNDERSTOOD:
+        return True
+    return (status // 100 == 2 or rules.allow_errors) and status not in _NEVER
 
 
 def _forbidden(
@@ -217,7 +236,8 @@ def make_terms(
     """
     explicit = explicit_lifetime(values, directives, responded_at, targeted=targeted)
     lifetime = explicit
-    if rules.force_lifetime is not None and _is_what_it_seems(request, values):
+    forced = rules.force_lifetime is not None and status in UNDERSTOOD
+    if forced and _is_what_it_seems(request, values):
         lifetime = rules.force_lifetime
     elif explicit is None:
         lifetime = _unsaid_lifetime(request, status, values, directives, rules, responded_at)
@@ -225,7 +245,7 @@ def make_terms(
         # It may be kept to be validated, by its own word or because that is harmless: a page for
         # somebody's cookie that says nothing is not, for some servers compare nothing but dates.
         said = b"no-cache" in directives or b"public" in directives
-        if not said and (status not in HEURISTIC or b"cookie" in request.values):
+        if not said and (not _may_be_guessed(status, rules) or b"cookie" in request.values):
             return None
         if not _validatable(values):
             return None
@@ -234,7 +254,7 @@ def make_terms(
     if_error = directives.seconds(b"stale-if-error")
     return Terms(
         lifetime,
-        validated_only=directives.unqualified(b"no-cache") and rules.force_lifetime is None,
+        validated_only=directives.unqualified(b"no-cache") and not forced,
         never_stale=(
             b"must-revalidate" in directives
             or b"proxy-revalidate" in directives
@@ -265,7 +285,9 @@ def explicit_lifetime(
             return float(seconds)
     if targeted or b"expires" not in values:
         return None
-    expires = parse_date(values[b"expires"])
+    value = values[b"expires"]
+    # Section 4.2: a zone other than GMT is invalid here, though UTC is understood everywhere else.
+    expires = None if value[-3:].upper() == b"UTC" else parse_date(value)
     if expires is None:
         return 0.0  # section 5.3: an invalid date, "0" above all, is in the past
     date = parse_date(values.get(b"date"))
@@ -292,9 +314,9 @@ def _unsaid_lifetime(
     ruled = rules.lifetime if status in (200, 203, 206, 300, 301, 308) else None
     if ruled is not None and rules.heuristic_part is None:
         return ruled
-    if status not in HEURISTIC and b"public" not in directives:
+    if not _may_be_guessed(status, rules) and b"public" not in directives:
         return ruled
-    if request.query or status in (404, 410):
+    if request.query:
         return ruled
     modified = parse_date(values.get(b"last-modified"))
     if modified is None:
@@ -302,7 +324,15 @@ def _unsaid_lifetime(
     date = parse_date(values.get(b"date"))
     since = (responded_at if date is None else date) - modified
     part = _HEURISTIC_PART if rules.heuristic_part is None else rules.heuristic_part
-    return max(ruled or 0.0, min(since * part, rules.heuristic_limit))
+    limit = rules.heuristic_limit
+    if status >= 400 and status != 410:
+        limit = min(limit, _LONGEST_GUESS_OF_ABSENCE)
+    return max(ruled or 0.0, min(since * part, limit))
+
+
+def _may_be_guessed(status: int, rules: CacheRules) -> bool:
+    """Say whether a status is heuristically cacheable here (RFC 9110 section 15.1)."""
+    return status in HEURISTIC or (rules.allow_errors and status in _HEURISTIC_ERRORS)
 
 
 def _is_what_it_seems(request: RequestFacts, values: Mapping[bytes, bytes]) -> bool:

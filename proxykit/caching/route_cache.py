@@ -34,6 +34,7 @@ from .status import age_field, forwarded, hit
 from .stored import StoredResponse
 from .use import Use, decide, request_directives
 from .validation import validates
+from .variants import choosable
 
 _MOST_NOTED = 32
 
@@ -280,7 +281,8 @@ class RouteCache:
             return False
         whole = [each for each in candidates if each.head.span is None]
         names = vary_names(found[0].head.section.values.get(b"vary")) if found else ()
-        self._fetcher.fetch(relay, asked, whole, why, names=names)
+        others = () if matching or asked.range is not None else choosable(found, asked.values)
+        self._fetcher.fetch(relay, asked, whole, why, variants=others, names=names)
         return True
 
     # --- answering ----------------------------------------------------------------------------

@@ -32,6 +32,8 @@ class CacheRules:
     :ivar stale_while_revalidate: for responses that do not say; see RFC 5861.
     :ivar stale_if_error: the same.
     :ivar allow_set_cookie: whether a response with Set-Cookie may be stored without ``public``.
+    :ivar allow_errors: whether errors that a request may provoke may be stored when they say how
+        long they are fresh.
     :ivar obey_clients: whether clients' Cache-Control counts.
     :ivar offline: whether what is stored is used without validation, however stale, unless it
         forbids that itself.
@@ -55,6 +57,7 @@ class CacheRules:
     stale_while_revalidate: float | None = None
     stale_if_error: float | None = None
     allow_set_cookie: bool = False
+    allow_errors: bool = False
     obey_clients: bool = True
     offline: bool = False
     query: Query = Query.KEEP

@@ -8,7 +8,13 @@ from collections.abc import Iterable, Mapping
 from ..message.dates import parse_date
 from ..message.fields import Field
 
-_TAG = re.compile(rb'[ \t]*+((?:W/)?+"[!#-~\x80-\xff]*+")[ \t]*+(?:,[ \t]*+|\Z)')
+# The second form breaks the grammar, and servers send it: a tag without its quotes, or with a small
+# w. It means nothing but itself.
+_TAG = re.compile(
+    rb'[ \t]*+((?:W/)?+"[!#-~\x80-\xff]*+"|(?!\*[ \t]*+(?:,|\Z))[!-+\--~\x80-\xff]++)'
+    rb"[ \t]*+(?:,[ \t]*+|\Z)"
+)
+_STRONG_TAG = re.compile(rb'"[!#-~\x80-\xff]*+"\Z')
 _MOST_TAGS = 64
 
 CONDITIONAL = frozenset(
@@ -38,7 +44,10 @@ def entity_tags(value: bytes | None) -> list[bytes]:
 
 
 def entity_tag(value: bytes | None) -> bytes | None:
-    """Give a response's entity tag, ``None`` when it has none or what it has is none."""
+    """Give a response's entity tag, ``None`` when it has none or what it has is none.
+
+    What lacks its quotes is given as it stands: it is equal to itself, sent back, and never strong.
+    """
     if value is None:
         return None
     match = _TAG.match(value)
@@ -47,7 +56,7 @@ def entity_tag(value: bytes | None) -> bytes | None:
 
 def is_strong(tag: bytes | None) -> bool:
     """Say whether an entity tag is a strong validator."""
-    return tag is not None and not tag.startswith(b"W/")
+    return tag is not None and _STRONG_TAG.match(tag) is not None
 
 
 def strongly_equal(one: bytes | None, other: bytes | None) -> bool:
@@ -59,7 +68,11 @@ def weakly_equal(one: bytes | None, other: bytes | None) -> bool:
     """Compare two entity tags weakly."""
     if one is None or other is None:
         return False
-    return one.removeprefix(b"W/") == other.removeprefix(b"W/")
+    return _opaque_tag(one) == _opaque_tag(other)
+
+
+def _opaque_tag(tag: bytes) -> bytes:
+    return tag[2:] if tag.startswith(b'W/"') else tag
 
 
 def not_modified(
@@ -152,14 +165,17 @@ def validates(fresh: Mapping[bytes, bytes], stored: Mapping[bytes, bytes], *, on
     return only
 
 
-# RFC 9111 section 3.2: what an update must not touch.
+# RFC 9111 section 3.2: what an update must not touch: the fields that are not stored, the length,
+# and "those fields necessary to ensure integrity of the stored response": what was stored is in the
+# coding in which it came, and its digest is of bytes that a 304 does not have.
 _NOT_UPDATED = frozenset(
     {
         b"connection",
+        b"content-digest",
         b"content-encoding",
         b"content-length",
+        b"content-md5",
         b"content-range",
-        b"content-type",
         b"keep-alive",
         b"proxy-authenticate",
         b"proxy-authentication-info",
@@ -178,8 +194,8 @@ def updated_fields(
 ) -> tuple[Field, ...]:
     """Update stored fields from a 304 or a HEAD response (RFC 9111 section 3.2).
 
-    Each field of the new response takes the place of all of its name. Fields that describe the
-    stored content stay: the new response came without it, and some servers say nonsense there.
+    Each field of the new response takes the place of all of its name, but for those that hold the
+    stored content together.
 
     :param connection: the options of the new response's Connection field, in lower case.
     """

@@ -74,6 +74,9 @@ class CacheRuleOptions(Options):
     allow_set_cookie: bool = Field(
         default=False, description="Store responses with Set-Cookie that are not `public`."
     )
+    allow_errors: bool = Field(
+        default=False, description="Store errors of any status that say how long they are fresh."
+    )
     obey_clients: bool = Field(
         default=True, description="Whether clients' Cache-Control and Pragma count."
     )

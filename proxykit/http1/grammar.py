@@ -16,8 +16,12 @@ REQUEST_LINE = re.compile(rb"(" + TOKEN + rb"{1,32}+) ([!\"$-~]++) HTTP/1\.([01]
 OTHER_VERSION = re.compile(TOKEN + rb"{1,32}+ [!\"$-~]++ HTTP/(?!1\.[01])[0-9]\.[0-9]\r\n")
 """A request line of a version not spoken here, to tell it from a wrong grammar."""
 
-STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t -~\x80-\xff]*+))?+\r\n")
-"""minor version, status code, reason. The space before an empty reason is often missing."""
+STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: ([\t -~\x80-\xff]*+))?+\r\n")
+"""minor version, status code, reason. The space before an empty reason is often missing.
+
+RFC 9110 section 15: a code above 599 is no valid one, but to be taken as a 5xx, and some servers
+send such (999 to whom they take for a robot).
+"""
 
 FIELD_SECTION = re.compile(rb"(?:" + TOKEN + rb"++:[\t -~\x80-\xff]*+\r\n)*+\Z")
 """A whole field section: no white space before a colon, no folded lines, no CR, LF or NUL."""

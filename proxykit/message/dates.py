@@ -18,8 +18,8 @@ _MONTHS = {
 _TIME = rb"(?P<hour>[0-2][0-9]):(?P<minute>[0-5][0-9]):(?P<second>[0-6][0-9])"
 _MONTH = rb"(?P<month>jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
 _DAY_NAME = rb"(?:mon|tue|wed|thu|fri|sat|sun)"
-# RFC 9111 section 4.2 has caches match the names case-insensitively, and take no zone but GMT or
-# UTC for one.
+# RFC 9111 section 4.2 has caches match the names case-insensitively. UTC is what many programs
+# write for GMT; for expiration it does not count, see ``caching.policy``.
 _FORMS = tuple(
     re.compile(form + rb"\Z", re.IGNORECASE)
     for form in (

@@ -15,7 +15,7 @@ REASONS = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
 class Response:
     """A response's head, and its content when the proxy itself made it.
 
-    :ivar status: the status code, 200 to 599.
+    :ivar status: the status code, 200 to 599; a server's may be one up to 999.
     :ivar reason: the reason phrase.
     :ivar body: the content of an answer made here; ``b""`` where content streams from upstream.
     :ivar source: where the content of an answer made here comes from, when it is not ``body``.

@@ -85,6 +85,7 @@ def _rules(model: CacheRuleOptions, *, forward: bool) -> CacheRules:
         stale_while_revalidate=model.stale_while_revalidate,
         stale_if_error=model.stale_if_error,
         allow_set_cookie=model.allow_set_cookie,
+        allow_errors=model.allow_errors,
         obey_clients=model.obey_clients,
         offline=model.offline,
         query=Query(model.query),

@@ -84,7 +84,9 @@ def test_no_bytes_make_the_parser_fail_and_it_never_raises_later(data):
         (b"max-age=60, must-revalidate", 60),
         (b"max-age=60;a=b, public", 60),
         (b"max-age=1, max-age=60", 60),
-        (b'max-age="60"', 60),
+        (b'max-age="60"', 0),  # a String where an Integer belongs (RFC 9213 section 2.1)
+        (b"max-age=sixty", 0),
+        (b"max-age", 0),
     ],
 )
 def test_a_targeted_field_is_a_dictionary(value, seconds):

@@ -37,15 +37,51 @@ def test_only_responses_to_get_are_stored(method):
     assert verdict(request=RequestFacts(method, {}), cache_control=b"max-age=60").reason
 
 
-@pytest.mark.parametrize("status", [100, 206, 299, 304, 400, 401, 403, 413, 418, 500, 503, 599])
+ERRORS = [400, 401, 403, 405, 413, 414, 418, 429, 499, 500, 502, 503, 504, 599, 999]
+FOR_ONE_REQUEST = [226, 304, 412, 416, 417]
+
+
+@pytest.mark.parametrize("status", [100, 305, 399, *ERRORS, *FOR_ONE_REQUEST])
 def test_a_status_that_is_not_understood_is_not_stored(status):
-    stored = not verdict(status, cache_control=b"max-age=60, public").reason
-    assert stored is (status == 206)
+    assert verdict(status, cache_control=b"max-age=60, public").reason
 
 
 @pytest.mark.parametrize("status", [200, 203, 204, 300, 301, 302, 303, 307, 308, 404, 410, 451])
 def test_a_status_that_is_understood_is_stored_when_it_is_fresh(status):
     assert lifetime(status, cache_control=b"max-age=60") == 60
+
+
+@pytest.mark.parametrize("status", [201, 202, 206, 299])
+def test_a_success_that_is_unknown_is_stored_when_it_says_how_long_and_never_by_a_guess(status):
+    assert lifetime(status, cache_control=b"max-age=60") == 60
+    if status != 206:
+        assert lifetime(status, last_modified=format_date(NOW - 1000)) is None
+        assert lifetime(status, rules=CacheRules(force_lifetime=60.0)) is None
+
+
+@pytest.mark.parametrize("status", ERRORS)
+def test_an_error_is_stored_where_that_is_allowed_if_it_says_how_long(status):
+    allowed = CacheRules(allow_errors=True, lifetime=60.0, force_lifetime=90.0)
+    assert lifetime(status, rules=allowed, cache_control=b"max-age=30") == 30
+    assert lifetime(status, rules=allowed) is None
+    assert verdict(status, rules=allowed, cache_control=b"no-store").reason
+    assert verdict(status, rules=allowed, cache_control=b"private, max-age=60").reason
+    assert verdict(status, rules=allowed, cache_control=b"must-understand, max-age=60").reason
+
+
+@pytest.mark.parametrize("status", FOR_ONE_REQUEST)
+def test_what_answers_a_field_that_is_no_part_of_the_key_is_never_stored(status):
+    allowed = CacheRules(allow_errors=True)
+    assert verdict(status, rules=allowed, cache_control=b"max-age=60, public").reason
+
+
+def test_an_error_is_guessed_to_be_fresh_only_where_errors_are_allowed_and_its_status_lets():
+    old = format_date(NOW - 1000)
+    for status, guessed in ((405, 100), (414, 100), (501, 100), (403, None), (500, None)):
+        assert lifetime(status, last_modified=old) is None
+        assert lifetime(status, rules=CacheRules(allow_errors=True), last_modified=old) == guessed
+    allowed = CacheRules(allow_errors=True)
+    assert lifetime(599, rules=allowed, cache_control=b"public", last_modified=old) == 100
 
 
 @pytest.mark.parametrize("value", [b"no-store", b"max-age=60, no-store", b"NO-STORE"])
@@ -146,6 +182,7 @@ def test_an_error_of_the_server_may_be_shared_and_is_not_stored():
         ({"expires": format_date(NOW - 3), "etag": b'"a"'}, 0),
         ({"expires": b"0", "etag": b'"a"'}, 0),
         ({"expires": b"Thu, 01 Jan 2099", "etag": b'"a"'}, 0),
+        ({"expires": b"Thu, 01 Jan 2099 00:00:00 UTC", "etag": b'"a"'}, 0),  # section 4.2
         ({"expires": format_date(NOW + 3) * 2, "etag": b'"a"'}, 0),
         ({"cache_control": b"max-age=1, max-age=2", "etag": b'"a"'}, 0),
         ({"cache_control": b"max-age=x", "expires": format_date(NOW + 3), "etag": b'"a"'}, 0),
@@ -179,10 +216,15 @@ def test_nothing_is_guessed_when_a_time_is_stated():
     assert lifetime(last_modified=format_date(NOW - 1000), expires=b"0") == 0
 
 
-@pytest.mark.parametrize("status", [302, 404, 410, 451])
-def test_nothing_is_guessed_for_redirects_for_now_and_errors(status):
-    found = lifetime(status, last_modified=format_date(NOW - 1000))
-    assert found in (None, 0)
+@pytest.mark.parametrize("status", [302, 303, 307, 451])
+def test_nothing_is_guessed_for_redirects_for_now_and_refusals(status):
+    assert lifetime(status, last_modified=format_date(NOW - 1000)) is None
+
+
+def test_what_is_not_there_is_guessed_to_stay_away_for_two_minutes_at_the_most():
+    assert lifetime(404, last_modified=format_date(NOW - 1000)) == 100
+    assert lifetime(404, last_modified=format_date(NOW - 10**8)) == 120
+    assert lifetime(410, last_modified=format_date(NOW - 10**8)) == RULES.heuristic_limit
 
 
 def test_nothing_is_guessed_for_a_query_a_cookie_or_what_is_not_what_it_seems():

@@ -34,7 +34,7 @@ REQUIREMENTS = [
     ("3", "MUST NOT", "store what nothing says may be stored", POLICY, "test_something_has_to_say_that_it_may_be_stored"),
     ("3.1", "MUST", "store every field, unknown ones too", WIRE, "test_fields_are_stored_but_those_of_the_connection_and_of_proxies"),
     ("3.1", "MUST NOT", "store fields of the connection or of proxy authentication", WIRE, "test_fields_are_stored_but_those_of_the_connection_and_of_proxies"),
-    ("3.2", "MUST", "an update replaces each field that comes, but for those of the content and the connection", VALIDATION, "test_an_update_replaces_fields_and_leaves_alone_what_describes_the_content"),
+    ("3.2", "MUST", "an update replaces each field that comes, but for those that hold the content together and of the connection", VALIDATION, "test_an_update_replaces_fields_and_leaves_alone_what_holds_the_content_together"),
     ("3.3", "MUST NOT", "use an incomplete response as a complete one", WIRE, "test_a_response_cut_short_reaches_nobody_as_whole_and_is_not_stored"),
     ("3.3", "MUST NOT", "answer with a part without saying 206", WIRE, "test_parts_are_stored_answered_from_and_combined_to_the_whole"),
     ("3.4", "MUST", "combine parts only with the same strong validator", WIRE, "test_parts_of_two_versions_are_not_combined"),

@@ -38,14 +38,37 @@ def test_comparing_entity_tags():
 def test_entity_tags_of_a_list_may_hold_commas():
     assert entity_tags(b'"a,b" ,W/"c","d"') == [b'"a,b"', b'W/"c"', b'"d"']
     assert entity_tags(b"*") == [b"*"]
-    assert entity_tags(b'"a", nonsense, "b"') == [b'"a"']
+    assert entity_tags(b'"a", "b c", "d"') == [b'"a"']
     assert entity_tag(b'"a" x') is None
-    assert entity_tag(b"unquoted") is None
+    assert entity_tag(b'"a", "b"') is None
+
+
+@pytest.mark.parametrize("tag", [b"abc", b'w/"abc"', b'W"abc"', b"W/abc", b"1-2:3==", b'"a"b"'])
+def test_a_tag_that_breaks_the_grammar_is_equal_to_itself_alone_and_never_strong(tag):
+    assert entity_tag(tag) == tag
+    assert entity_tags(b'"x", %b, "y"' % tag) == [b'"x"', tag, b'"y"']
+    assert weakly_equal(tag, tag)
+    assert not weakly_equal(tag, b'"abc"')
+    assert not weakly_equal(tag, b'W/"abc"')
+    assert not strongly_equal(tag, tag)
+    assert not_modified({b"if-none-match": tag}, {b"etag": tag}, 0)
+    assert not may_answer_range({b"if-range": tag}, {b"etag": tag})
+    assert conditions([{b"etag": tag}]) == [(b"If-None-Match", tag)]
+    assert validates({b"etag": tag}, {b"etag": tag}, only=True)
+    assert not validates({b"etag": b'"abc"'}, {b"etag": tag}, only=True)
+
+
+@pytest.mark.parametrize("value", [b"*", b" * ", b"a b", b"a,b", b"", b" "])
+def test_what_cannot_be_sent_back_as_one_tag_is_none(value):
+    assert entity_tag(value) is None
+    assert conditions([{b"etag": value}]) == []
 
 
 @given(st.binary(max_size=120))
 def test_no_bytes_make_the_tags_parser_fail(data):
-    assert all(tag == b"*" or tag.endswith(b'"') for tag in entity_tags(data))
+    tags = entity_tags(data)
+    assert all(b" " not in tag and b"\r" not in tag for tag in tags)
+    assert b"*" not in tags or tags == [b"*"]
 
 
 @pytest.mark.parametrize(
@@ -125,19 +148,25 @@ def test_what_a_304_is_about(fresh, stored, only, selects):
     assert validates(fresh, stored, only=only) is selects
 
 
-def test_an_update_replaces_fields_and_leaves_alone_what_describes_the_content():
+def test_an_update_replaces_fields_and_leaves_alone_what_holds_the_content_together():
     stored = (
         (b"ETag", b'"a"'),
         (b"X-A", b"1"),
         (b"X-A", b"2"),
         (b"Content-Type", b"text/css"),
+        (b"Content-Encoding", b"br"),
+        (b"Content-MD5", b"stored"),
         (b"Content-Length", b"5"),
         (b"Age", b"50"),
     )
     fresh = (
         (b"x-a", b"3"),
         (b"Content-Length", b"0"),
-        (b"Content-Type", b"text/html"),
+        (b"Content-Type", b"text/css;charset=utf-8"),
+        (b"Content-Encoding", b"gzip"),
+        (b"Content-MD5", b"of nothing"),
+        (b"Content-Digest", b"sha-256=:of nothing:"),
+        (b"Content-Range", b"bytes 0-0/1"),
         (b"Connection", b"x-hop"),
         (b"X-Hop", b"1"),
         (b"X-New", b"1"),
@@ -147,8 +176,10 @@ def test_an_update_replaces_fields_and_leaves_alone_what_describes_the_content()
 
     assert updated == (
         (b"ETag", b'"a"'),
-        (b"Content-Type", b"text/css"),
+        (b"Content-Encoding", b"br"),
+        (b"Content-MD5", b"stored"),
         (b"Content-Length", b"5"),
         (b"x-a", b"3"),
+        (b"Content-Type", b"text/css;charset=utf-8"),
         (b"X-New", b"1"),
     )

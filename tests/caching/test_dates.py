@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from email.utils import formatdate
 
@@ -19,7 +20,6 @@ NOVEMBER_1994 = 784111777
     [
         b"Sun, 06 Nov 1994 08:49:37 GMT",
         b"sun, 06 NOV 1994 08:49:37 gmt",
-        b"Sun, 06 Nov 1994 08:49:37 UTC",
         b"Sunday, 06-Nov-94 08:49:37 GMT",
         b"Sun Nov  6 08:49:37 1994",
         b"Sun Nov 06 08:49:37 1994",
@@ -37,6 +37,8 @@ def test_the_three_forms_in_any_case_are_dates(text):
         b"0",
         b"-1",
         b"Sun, 06 Nov 1994 08:49:37",
+        b"Sun, 06 Nov 1994 08:49:37 UTC",
+        b"Sunday, 06-Nov-94 08:49:37 UTC",
         b"Sun, 06 Nov 1994 08:49:37 EST",
         b"Sun, 06 Nov 1994 08:49:37 +0100",
         b"Sun, 31 Feb 1994 08:49:37 GMT",
@@ -65,6 +67,22 @@ def test_a_leap_second_is_not_later_than_it_says():
     assert parse_date(b"Sat, 31 Dec 2016 23:59:60 GMT") == parse_date(
         b"Sat, 31 Dec 2016 23:59:59 GMT"
     )
+
+
+def test_the_local_time_zone_has_no_say(monkeypatch):
+    texts = (
+        b"Sun, 06 Nov 1994 08:49:38 GMT",
+        b"Sunday, 06-Nov-94 08:49:38 GMT",
+        b"Sun Nov  6 08:49:38 1994",
+    )
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        assert [parse_date(text) for text in texts] == [NOVEMBER_1994 + 1] * 3
+        assert format_date(NOVEMBER_1994 + 1) == texts[0]
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @given(st.integers(0, 4_000_000_000))

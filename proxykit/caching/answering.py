@@ -16,7 +16,7 @@ from .policy import RequestFacts
 from .ranges import RangeRequest, Span, content_range, part_heads, reasonable
 from .rules import CacheRules
 from .stored import StoredHead
-from .validation import may_answer_range, not_modified
+from .validation import CONDITIONAL, may_answer_range, not_modified
 
 OPEN_END = 2**63
 """Where a span stops whose content is still arriving and has no known length."""
@@ -109,6 +109,14 @@ def make_answer(asked: Asked, head: StoredHead, extra: tuple[Field, ...]) -> Ans
         _response(head, head.status, fields, extra, length),
         (Span(0, OPEN_END if complete is None else complete),),
     )
+
+
+def status_for(asked: Asked, head: StoredHead) -> int:
+    """Give the status of the answer to a request, where there is one; see ``make_answer``."""
+    if asked.range is None and CONDITIONAL.isdisjoint(asked.values):
+        return head.status  # most are like this
+    answer = make_answer(asked, head, ())
+    return head.status if answer is None else answer.response.status
 
 
 def _wanted(asked: Asked, head: StoredHead) -> list[Span] | None:

@@ -137,8 +137,8 @@ def _parse(value: bytes) -> Directives:
     return Directives(found)
 
 
-# RFC 9213 section 2.1: a Dictionary of structured fields (RFC 8941 section 3.2). All of its types are
-# read, for one odd directive must not hide a no-store; parameters are ignored.
+# RFC 9213 section 2.1: a Dictionary of structured fields (RFC 8941 section 3.2). All of its types
+# are read, for one odd directive must not hide a no-store; parameters are ignored.
 _STRING = rb'"(?:[ !#-\[\]-~]|\\["\\])*+"'
 _SF_TOKEN = rb"[A-Za-z*][!#$%&'*+\-.^_`|~0-9A-Za-z:/]*+"
 _OTHER = rb"-?[0-9]{1,12}+\.[0-9]{1,3}+|:[A-Za-z0-9+/=]*+:"  # a Decimal, a Byte Sequence
@@ -148,8 +148,19 @@ _PARAMETERS = rb"(?:;[ ]*+[a-z*][a-z0-9_.*-]*+(?:=" + _ITEM + rb")?+)*+"
 _INNER_LIST = rb"\([ ]*+(?:" + _ITEM + _PARAMETERS + rb"(?:[ ]++|(?=\))))*+\)"
 _MEMBER = re.compile(
     rb"[ \t]*+([a-z*][a-z0-9_.*-]*+)"
-    rb"(?:=(?:(\?[01])|(" + _INTEGER + rb")|(" + _STRING + rb")|" + _SF_TOKEN + rb"|"
-    + _OTHER + rb"|" + _INNER_LIST + rb"))?+" + _PARAMETERS + rb"[ \t]*+(,|\Z)"
+    rb"(?:=(?:(\?[01])|("
+    + _INTEGER
+    + rb")|("
+    + _STRING
+    + rb")|"
+    + _SF_TOKEN
+    + rb"|"
+    + _OTHER
+    + rb"|"
+    + _INNER_LIST
+    + rb"))?+"
+    + _PARAMETERS
+    + rb"[ \t]*+(,|\Z)"
 )
 _IN_SECONDS = frozenset({b"max-age", b"s-maxage", b"stale-while-revalidate", b"stale-if-error"})
 _ESCAPED = re.compile(rb'\\(["\\])')

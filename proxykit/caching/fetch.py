@@ -33,7 +33,7 @@ from ..upstream.connection import UpstreamConnection
 from .answering import Asked, make_answer
 from .arriving import Arriving
 from .delivery import Delivery
-from .heads import make_head
+from .heads import Arrival, make_head, own_fields
 from .plan import Plan, SharedFailure
 from .policy import Verdict, judge
 from .reader import Reader
@@ -71,13 +71,13 @@ class Fetch(Relay):
     """
 
     __slots__ = (
+        "_arrival",
         "_asked",
         "_callbacks",
         "_fetcher",
         "_delivery",
         "_direct",
         "_fate",
-        "_head",
         "_plan",
         "_progressing",
         "_readers",
@@ -107,7 +107,7 @@ class Fetch(Relay):
         self._readers: list[Reader] = []
         self._direct: Reader | None = None
         self._fate = _Fate.UNKNOWN
-        self._head: StoredHead | None = None
+        self._arrival: Arrival | None = None
         self._callbacks: list[Callable[[ProxykitError | None], None]] = []
         self.content: Arriving | None = None
         self._requested_at = exchange.now
@@ -163,9 +163,14 @@ class Fetch(Relay):
         )
 
     @property
+    def _head(self) -> StoredHead | None:
+        return self._arrival.head if self._arrival is not None else None
+
+    @property
     def varies_on(self) -> tuple[bytes, ...]:
         """The fields that the response varies on, none while it is not known."""
-        return tuple(name for name, _ in self._head.selecting) if self._head is not None else ()
+        head = self._head
+        return tuple(name for name, _ in head.selecting) if head is not None else ()
 
     def left(self, reader: Reader) -> None:
         """Forget a reader that is done or whose client is gone."""
@@ -286,7 +291,7 @@ class Fetch(Relay):
     def _keep(
         self, response: Response, head: StoredHead, verdict: Verdict, size: int | None
     ) -> None:
-        self._head = head
+        self._arrival = Arrival(head, response.status, own_fields(response, verdict.dropped))
         writer = None
         if not verdict.reason:
             writer = self._fetcher.store.begin(self._asked.key, size)
@@ -303,12 +308,12 @@ class Fetch(Relay):
 
     def _give(self, reader: Reader, *, first: bool) -> None:
         """Let a reader begin with what arrives."""
-        head, content = self._head, self.content
-        assert head is not None
+        arrival, content = self._arrival, self.content
+        assert arrival is not None
         assert content is not None
         self._readers.append(reader)
         kept = self._fate is _Fate.KEPT
-        if not self._delivery.arriving(reader, head, content, first=first, kept=kept):
+        if not self._delivery.arriving(reader, arrival, content, first=first, kept=kept):
             if reader in self._readers:
                 self._readers.remove(reader)
 
@@ -333,7 +338,7 @@ class Fetch(Relay):
                 self._delivery.ask_alone(reader)
             return
         first, *others = waiting
-        if head is not None and self._delivery.not_modified(first, head):
+        if head is not None and self._delivery.not_modified(first, head, response.status):
             self._drop()
         else:
             self._direct = first
@@ -359,7 +364,7 @@ class Fetch(Relay):
         )
         waiting, self._waiting = self._waiting, []
         for index, reader in enumerate(waiting):
-            self._delivery.validated(reader, chosen, first=self._asked_for(index))
+            self._delivery.validated(reader, chosen, response, first=self._asked_for(index))
 
     def _serve_stale(self, status: int | None) -> bool:
         """Answer with what is stored because nothing fresh can be had (RFC 5861 section 4).
@@ -418,9 +423,9 @@ class Fetch(Relay):
         if content is None:
             return
         content.is_complete = True
-        writer = content.take_writer()
-        if writer is not None and self._head is not None:
-            self._fetcher.commit(self._asked, self._head, writer)
+        writer, head = content.take_writer(), self._head
+        if writer is not None and head is not None:
+            self._fetcher.commit(self._asked, head, writer)
         self._leave_table()
         self._done(None)
         for reader in self._readers[:]:

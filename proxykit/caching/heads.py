@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from attrs import evolve
+import enum
+
+from attrs import evolve, frozen
 
 from ..message.dates import format_date, parse_date
-from ..message.fields import FieldSection
-from ..message.framing import Length, NoContent
+from ..message.fields import Field, FieldSection
+from ..message.framing import Framing, Length, NoContent, UntilClose
 from ..message.response import Response
 from .answering import Asked
 from .control import tags_of
@@ -21,6 +23,27 @@ _TAGS = frozenset({b"surrogate-key", b"cache-tag"})
 
 USED_ONCE = Terms(0.0)
 """The terms of what answers the requests that wait for it, and no other."""
+
+
+@frozen(slots=True, eq=False)
+class Arrival:
+    """A response that is arriving, for who waits for it.
+
+    :ivar status: as the server said it.
+    :ivar own: fields for the client whose request was sent, which nobody else gets.
+    """
+
+    head: StoredHead
+    status: int
+    own: tuple[Field, ...] = ()
+
+
+class Fate(enum.Enum):
+    """What becomes of a stored response that was validated."""
+
+    UPDATED = "updated"
+    AS_IT_WAS = "as it was"  # only what one client said keeps the new fields from being stored
+    REMOVED = "removed"
 
 
 def make_head(
@@ -66,7 +89,7 @@ def make_head(
         FieldSection(tuple(fields)),
         responded_at,
         initial_age(section.values, requested_at, responded_at),
-        verdict.terms or USED_ONCE,
+        _terms(verdict, framing),
         selecting(names, asked.values),
         tags_of(section.values) if asked.rules.tags else frozenset(),
         span,
@@ -74,17 +97,44 @@ def make_head(
     )
 
 
+def own_fields(response: Response, named: frozenset[bytes]) -> tuple[Field, ...]:
+    """Give the fields of a response that are not stored with it, but are its first reader's.
+
+    :param named: those that ``private`` or ``no-cache`` names, in lower case.
+    """
+    if not named:
+        return ()
+    section = response.section
+    mine = named - NEVER_STORED - _MADE_ANEW - section.options
+    return tuple(field for field in section.fields if field[0].lower() in mine)
+
+
+def _terms(verdict: Verdict, framing: Framing) -> Terms:
+    terms = verdict.terms or USED_ONCE
+    if terms.immutable and isinstance(framing, UntilClose):
+        # RFC 8246 section 3: nothing says that this is all of it, so a reload may ask.
+        return evolve(terms, immutable=False)
+    return terms
+
+
 def freshened_head(
     asked: Asked, old: StoredHead, response: Response, requested_at: float, responded_at: float
-) -> tuple[StoredHead, bool]:
+) -> tuple[StoredHead, Fate]:
     """Update a stored head by a response that validates it (RFC 9111 sections 3.2 and 4.3.4).
 
-    :returns: the new head, and whether it may still be stored.
+    :returns: the new head, and what is to be stored.
     """
     fresh = response.section
     fields = updated_fields(old.section.fields, fresh.fields, fresh.options)
     values = FieldSection(fields).values
-    verdict = judge(asked.facts.as_get(), old.status, values, asked.rules, responded_at)
+    facts = asked.facts.as_get()
+    verdict = judge(facts, old.status, values, asked.rules, responded_at)
+    fate = Fate.UPDATED
+    if verdict.terms is None:
+        anybodys = judge(facts.as_anybodys(), old.status, values, asked.rules, responded_at)
+        # RFC 9111 section 5.2.1.5: no-store of a request is nothing to what is stored already.
+        fate = Fate.REMOVED if anybodys.terms is None else Fate.AS_IT_WAS
+    terms = verdict.terms or USED_ONCE
     dropped = verdict.dropped | _TAGS if asked.rules.tags else verdict.dropped
     section = FieldSection(tuple(each for each in fields if each[0].lower() not in dropped))
     names = vary_names(values.get(b"vary"))
@@ -93,7 +143,7 @@ def freshened_head(
         section=section,
         responded_at=responded_at,
         initial_age=initial_age(fresh.values, requested_at, responded_at),
-        terms=verdict.terms or USED_ONCE,
+        terms=evolve(terms, immutable=terms.immutable and old.terms.immutable),
         selecting=selecting(names, asked.values) if asked.matches(old) else old.selecting,
     )
-    return head, verdict.terms is not None
+    return head, fate

@@ -225,14 +225,30 @@ def test_what_is_never_to_be_used_stale(value):
 
 
 def test_stale_directives_are_read_and_rules_stand_in_for_them():
-    value = b"max-age=1, stale-while-revalidate=2, stale-if-error=3, immutable"
+    value = b"max-age=1, stale-while-revalidate=2, stale-if-error=3"
     terms = verdict(cache_control=value).terms
-    assert (terms.stale_while_revalidate, terms.stale_if_error, terms.immutable) == (2, 3, True)
+    assert (terms.stale_while_revalidate, terms.stale_if_error) == (2, 3)
     rules = evolve(RULES, stale_while_revalidate=7.0, stale_if_error=8.0)
     terms = verdict(cache_control=b"max-age=1", rules=rules).terms
     assert (terms.stale_while_revalidate, terms.stale_if_error) == (7, 8)
     terms = verdict(cache_control=value, rules=rules).terms
     assert (terms.stale_while_revalidate, terms.stale_if_error) == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("value", "immutable"),
+    [
+        (b"immutable", True),
+        (b"immutable=5", True),
+        (b'immutable="x", immutable', True),
+        (b"x-immutable", False),
+    ],
+)
+def test_immutable_counts_with_any_argument_and_over_https_alone(value, immutable):
+    secure = RequestFacts(b"GET", {}, secure=True)
+    value = b"max-age=60, " + value
+    assert verdict(request=secure, cache_control=value).terms.immutable is immutable
+    assert not verdict(cache_control=value).terms.immutable
 
 
 # --- section 4.2.3: age -----------------------------------------------------------------------

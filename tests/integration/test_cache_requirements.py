@@ -306,7 +306,9 @@ def test_a_head_updates_only_what_has_all_its_validators(proxy, site, fields, st
 # --- RFC 9111 section 5.2: directives ---------------------------------------------------------
 
 
-@pytest.mark.parametrize("extra", [b"Cache-Control: no-store\r\n", b"Authorization: Basic eA==\r\n"])
+@pytest.mark.parametrize(
+    "extra", [b"Cache-Control: no-store\r\n", b"Authorization: Basic eA==\r\n"]
+)
 @pytest.mark.parametrize("method", [b"GET", b"HEAD"])
 def test_what_is_said_of_one_request_does_not_remove_what_is_stored(proxy, site, extra, method):
     site.put(b"/others", fresh(age=100), b"stored")

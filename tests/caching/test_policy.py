@@ -94,6 +94,9 @@ def test_a_response_to_authorization_is_stored_only_if_it_allows_that(value, sto
 
 def test_something_has_to_say_that_it_may_be_stored():
     assert verdict().reason
+    assert verdict(302, etag=b'"a"').reason
+    assert not verdict(302, cache_control=b"s-maxage=1").reason
+    assert not verdict(302, cache_control=b"public", etag=b'"a"').reason
     assert verdict(302, last_modified=format_date(NOW - 1000)).reason
     assert not verdict(302, cache_control=b"max-age=1").reason
     assert not verdict(302, expires=format_date(NOW + 10)).reason
@@ -165,6 +168,42 @@ def test_cdn_cache_control_stands_in_the_place_of_cache_control_and_expires():
     assert lifetime(rules=CDN, **silent) == 0
 
 
+@pytest.mark.parametrize(
+    ("value", "differs"),
+    [
+        (b"max-age=5", lambda terms: terms.lifetime == 5),
+        (b"s-maxage=5, max-age=9", lambda terms: (terms.lifetime, terms.never_stale) == (5, True)),
+        (b"max-age=5, must-revalidate", lambda terms: terms.never_stale),
+        (b"max-age=5, proxy-revalidate", lambda terms: terms.never_stale),
+        (b"max-age=5, no-cache", lambda terms: terms.validated_only),
+        (b'max-age=5, no-cache="x-a"', lambda terms: not terms.validated_only),
+        (b"max-age=5, no-store", lambda terms: terms is None),
+        (b"max-age=5, private", lambda terms: terms is None),
+        (b"max-age=5, no-store, must-understand", lambda terms: terms.lifetime == 5),
+        (b"max-age=5, stale-while-revalidate=7", lambda terms: terms.stale_while_revalidate == 7),
+        (b"max-age=5, stale-if-error=7", lambda terms: terms.stale_if_error == 7),
+        (b"max-age=5, frobnicate, x=(1 2)", lambda terms: terms.lifetime == 5),
+    ],
+)
+def test_a_targeted_field_says_all_that_cache_control_says(value, differs):
+    plain = b"max-age=60"
+    found = verdict(rules=CDN, cache_control=plain, cdn_cache_control=value, etag=b'"a"').terms
+    assert differs(found)
+    assert verdict(cache_control=plain, cdn_cache_control=value, etag=b'"a"').terms.lifetime == 60
+
+
+def test_the_first_valid_field_of_the_targets_counts_and_no_other():
+    rules = CacheRules(targets=(b"mine-cache-control", b"cdn-cache-control"))
+    both = {"mine_cache_control": b"max-age=1", "cdn_cache_control": b"max-age=2"}
+    control = {"cache_control": b"max-age=3", "their_cache_control": b"no-store"}
+    assert lifetime(rules=rules, **both, **control) == 1
+    for broken in (b"", b"max-age=1,", b"MAX-AGE=1"):
+        assert lifetime(rules=rules, **both | {"mine_cache_control": broken}, **control) == 2
+        each = {"mine_cache_control": broken, "cdn_cache_control": broken}
+        assert lifetime(rules=rules, **each, **control) == 3
+    assert lifetime(rules=rules, **control) == 3
+
+
 # --- section 4.2.2: heuristics ----------------------------------------------------------------
 
 
@@ -183,6 +222,12 @@ def test_nothing_is_guessed_when_a_time_is_stated():
 def test_nothing_is_guessed_for_redirects_for_now_and_errors(status):
     found = lifetime(status, last_modified=format_date(NOW - 1000))
     assert found in (None, 0)
+
+
+def test_public_has_a_lifetime_guessed_for_any_status_that_is_understood():
+    old = format_date(NOW - 1000)
+    assert lifetime(302, last_modified=old, cache_control=b"public") == 100
+    assert lifetime(302, last_modified=old, cache_control=b"must-revalidate") is None
 
 
 def test_nothing_is_guessed_for_a_query_a_cookie_or_what_is_not_what_it_seems():

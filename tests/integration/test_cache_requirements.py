@@ -22,6 +22,7 @@ from tests.integration.test_cache import (
     gate,
     ranged,
     status,
+    wait_until,
 )
 
 CONFIGURATION = """
@@ -152,6 +153,33 @@ def test_a_combined_whole_says_its_length_and_its_newest_fields(proxy, site):
     assert site.count(b"/joined") == 2
 
 
+def test_what_says_no_store_is_never_written_to_disk(tmp_path, site):
+    port = free_port()
+    memory, disk = 'store = "memory"\nsize = "8MiB"', 'store = "disk"\ndirectory = "store"'
+    text = CONFIGURATION.replace(memory, disk + '\nsize = "16MiB"\nmin_free = 0')
+    text = text.format(url=site.url, port=port)
+    (tmp_path / "proxykit.toml").write_text(text)
+    refused = b"Cache-Control: no-store\r\n"
+
+    def written(mark):
+        files = [each for each in (tmp_path / "store").rglob("*") if each.is_file()]
+        return any(mark in each.read_bytes() for each in files)
+
+    with Proxy(tmp_path, "serve", "--config", str(tmp_path / "proxykit.toml"), port=port) as proxy:
+        for path, fields, extra in (
+            (b"/said-by-server", refused, b""),
+            (b"/said-by-client", fresh(), refused),
+            (b"/stored", fresh(), b""),
+        ):
+            site.put(path, fields, b"content of %s;" % path * 500)
+            exchange(proxy.address, ask(path, extra))
+        # What is written is written in the order in which it came.
+        wait_until(lambda: written(b"content of /stored;"))
+
+        assert not written(b"content of /said-by-server;")
+        assert not written(b"content of /said-by-client;")
+
+
 # --- RFC 9111 section 4: reuse ----------------------------------------------------------------
 
 
@@ -189,6 +217,32 @@ def test_a_response_without_vary_gives_way_to_one_that_has_it(proxy, site):
     assert content(exchange(proxy.address, ask(b"/default", b"X-Kind: 1\r\n"))) == b"chosen"
     assert content(exchange(proxy.address, ask(b"/default", b"X-Kind: 2\r\n"))) == b"default"
     assert site.count(b"/default") == 2
+
+
+def test_what_is_used_stale_is_visibly_stale(proxy, site):
+    control = b"Cache-Control: max-age=10, %s\r\nAge: 100\r\n"
+    for path, said, extra in (
+        (b"/stale-asked", b"public", b"Cache-Control: max-stale\r\n"),
+        (b"/stale-meanwhile", b"stale-while-revalidate=600", b""),
+        (b"/stale-on-error", b"stale-if-error=600", b""),
+    ):
+        site.put(path, control % said + b'ETag: "v1"\r\n', b"stored")
+        exchange(proxy.address, ask(path))
+        site.answers[path] = lambda connection, head: connection.shutdown(socket.SHUT_RDWR)
+
+        answer = exchange(proxy.address, ask(path, extra))
+
+        assert content(answer) == b"stored"
+        assert cache_says(answer).startswith(b"hit; ttl=-9")
+        assert int(field(answer, b"Age")) >= 100
+
+
+def test_what_is_stale_is_not_used_without_leave_though_the_server_is_gone(proxy, site):
+    site.put(b"/no-leave", fresh(age=100), b"stored")
+    exchange(proxy.address, ask(b"/no-leave"))
+    site.answers[b"/no-leave"] = lambda connection, head: connection.shutdown(socket.SHUT_RDWR)
+
+    assert status(exchange(proxy.address, ask(b"/no-leave"))) == b"502"
 
 
 # --- RFC 9111 section 4.3: validation ---------------------------------------------------------
@@ -393,6 +447,46 @@ def test_a_response_without_date_gets_the_time_at_which_it_came(proxy, site):
 
     assert len(lines(first, b"Date")) == len(lines(passed_on, b"Date")) == 1
     assert lines(hit, b"Date") == lines(first, b"Date")
+
+
+def test_via_names_this_proxy_in_what_is_stored_and_in_requests_of_the_caches_own(proxy, site):
+    site.put(b"/via", fresh() + b"Via: 1.0 nearer\r\n", b"stored")
+    first = exchange(proxy.address, ask(b"/via"))
+    hit = exchange(proxy.address, ask(b"/via"))
+
+    (via,) = lines(hit, b"Via")
+    assert via.startswith(b"1.0 nearer, 1.1 proxykit-")
+    assert lines(first, b"Via") == [via]
+    assert b"\r\nVia: 1.1 proxykit-" in site.last(b"/via")
+
+
+def test_head_is_answered_with_the_fields_of_get_and_no_content(proxy, site):
+    site.put(b"/headers", fresh() + b"Content-Type: text/css\r\nX-A: 1\r\n", b"stored")
+    exchange(proxy.address, ask(b"/headers"))
+
+    got = exchange(proxy.address, ask(b"/headers")).partition(b"\r\n\r\n")
+    head = exchange(proxy.address, ask(b"/headers", method=b"HEAD")).partition(b"\r\n\r\n")
+
+    changing = (b"Age: ", b"Cache-Status: ")
+    fields = [
+        sorted(line for line in each[0].split(b"\r\n") if not line.startswith(changing))
+        for each in (got, head)
+    ]
+    assert fields[0] == fields[1]
+    assert (got[2], head[2]) == (b"stored", b"")
+    assert site.count(b"/headers") == 1
+
+
+def test_conditions_of_a_request_that_is_not_the_caches_reach_the_server(proxy, site):
+    site.put(b"/bypassed", fresh(), b"stored")
+    exchange(proxy.address, ask(b"/bypassed"))
+    conditions = b'If-None-Match: "v1"\r\nIf-Modified-Since: Fri, 02 Jan 2026 00:00:00 GMT\r\n'
+    conditions += b'If-Range: "v1"\r\nRange: bytes=0-1\r\n'
+
+    answer = exchange(proxy.address, ask(b"/bypassed", b"X-Host: b\r\n" + conditions))
+
+    assert (status(answer), content(answer)) == (b"200", b"stored")
+    assert conditions.strip() in site.last(b"/bypassed")
 
 
 # --- RFC 9211: Cache-Status -------------------------------------------------------------------

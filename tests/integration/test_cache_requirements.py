@@ -167,7 +167,7 @@ def test_what_says_no_store_is_never_written_to_disk(tmp_path, site):
 
     with Proxy(tmp_path, "serve", "--config", str(tmp_path / "proxykit.toml"), port=port) as proxy:
         for path, fields, extra in (
-            (b"/said-by-server", refused, b""),
+            (b"/said-by-server", refused + fresh(), b""),
             (b"/said-by-client", fresh(), refused),
             (b"/stored", fresh(), b""),
         ):

@@ -18,7 +18,7 @@ from ..message.response import Response
 from ..net.sweeper import Sweeper
 from .answering import Asked
 from .fetch import Fetch
-from .heads import Fate, freshened_head
+from .heads import freshened_head, may_stay
 from .keys import SLICE, selecting
 from .partial import combine_and_commit
 from .plan import Plan
@@ -241,14 +241,16 @@ class Fetcher:
         for stored in candidates:
             if not validates(values, stored.head.section.values, only=len(candidates) == 1):
                 continue
-            head, fate = freshened_head(asked, stored.head, response, requested_at, responded_at)
-            if fate is Fate.UPDATED:
+            head, storable = freshened_head(
+                asked, stored.head, response, requested_at, responded_at
+            )
+            if storable:
                 if head.terms.lifetime > head.initial_age:
                     self._shared.unmark_private(asked.key)
                 self.store.update(asked.stored_key, stored, head)
             else:
                 # It may answer this once, for it was validated.
-                if fate is Fate.REMOVED:
+                if not may_stay(asked, head):
                     self.store.remove(asked.stored_key, stored)
                 stored = StoredResponse(head, stored.body)
             if chosen is None and asked.matches(head):

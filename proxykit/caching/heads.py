@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import enum
-
 from attrs import evolve, frozen
 
 from ..message.dates import format_date, parse_date
@@ -36,14 +34,6 @@ class Arrival:
     head: StoredHead
     status: int
     own: tuple[Field, ...] = ()
-
-
-class Fate(enum.Enum):
-    """What becomes of a stored response that was validated."""
-
-    UPDATED = "updated"
-    AS_IT_WAS = "as it was"  # only what one client said keeps the new fields from being stored
-    REMOVED = "removed"
 
 
 def make_head(
@@ -119,21 +109,15 @@ def _terms(verdict: Verdict, framing: Framing) -> Terms:
 
 def freshened_head(
     asked: Asked, old: StoredHead, response: Response, requested_at: float, responded_at: float
-) -> tuple[StoredHead, Fate]:
+) -> tuple[StoredHead, bool]:
     """Update a stored head by a response that validates it (RFC 9111 sections 3.2 and 4.3.4).
 
-    :returns: the new head, and what is to be stored.
+    :returns: the new head, and whether it may be stored.
     """
     fresh = response.section
     fields = updated_fields(old.section.fields, fresh.fields, fresh.options)
     values = FieldSection(fields).values
-    facts = asked.facts.as_get()
-    verdict = judge(facts, old.status, values, asked.rules, responded_at)
-    fate = Fate.UPDATED
-    if verdict.terms is None:
-        anybodys = judge(facts.as_anybodys(), old.status, values, asked.rules, responded_at)
-        # RFC 9111 section 5.2.1.5: no-store of a request is nothing to what is stored already.
-        fate = Fate.REMOVED if anybodys.terms is None else Fate.AS_IT_WAS
+    verdict = judge(asked.facts.as_get(), old.status, values, asked.rules, responded_at)
     terms = verdict.terms or USED_ONCE
     dropped = verdict.dropped | _TAGS if asked.rules.tags else verdict.dropped
     section = FieldSection(tuple(each for each in fields if each[0].lower() not in dropped))
@@ -146,4 +130,17 @@ def freshened_head(
         terms=evolve(terms, immutable=terms.immutable and old.terms.immutable),
         selecting=selecting(names, asked.values) if asked.matches(old) else old.selecting,
     )
-    return head, fate
+    return head, verdict.terms is not None
+
+
+def may_stay(asked: Asked, fresh: StoredHead) -> bool:
+    """Say whether a response that may not be updated may stay stored as it was.
+
+    RFC 9111 section 5.2.1.5: what a client says, such as no-store, keeps the new fields from being
+    stored, and is nothing to what is stored already.
+
+    :param fresh: the head with the new fields; see ``freshened_head``.
+    """
+    facts = asked.facts.as_anybodys()
+    values = fresh.section.values
+    return judge(facts, fresh.status, values, asked.rules, fresh.responded_at).terms is not None

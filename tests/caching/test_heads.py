@@ -6,7 +6,7 @@ import pytest
 
 from proxykit.caching.answering import Asked
 from proxykit.caching.directives import NO_DIRECTIVES
-from proxykit.caching.heads import Fate, freshened_head, make_head, own_fields
+from proxykit.caching.heads import freshened_head, make_head, may_stay, own_fields
 from proxykit.caching.policy import RequestFacts, judge
 from proxykit.caching.rules import CacheRules
 from proxykit.message.dates import format_date
@@ -50,8 +50,8 @@ def test_a_validation_makes_nothing_immutable_that_was_not():
     valid = response(IMMUTABLE, (b"ETag", b'"a"'), status=304, framing=NO_CONTENT)
     for framing, immutable in ((CHUNKED, True), (UNTIL_CLOSE, False)):
         old = head_of(request, response(IMMUTABLE, (b"ETag", b'"a"'), framing=framing))
-        head, fate = freshened_head(request, old, valid, NOW, NOW)
-        assert (head.terms.immutable, fate) == (immutable, Fate.UPDATED)
+        head, storable = freshened_head(request, old, valid, NOW, NOW)
+        assert (head.terms.immutable, storable) == (immutable, True)
 
 
 def test_a_response_without_a_date_is_stored_with_the_time_at_which_it_came():
@@ -90,23 +90,24 @@ def test_the_fields_for_one_client_are_given_but_not_those_of_the_connection():
 
 
 @pytest.mark.parametrize(
-    ("request_fields", "control", "fate"),
+    ("request_fields", "control", "updated", "stays"),
     [
-        ({}, b"max-age=60", Fate.UPDATED),
-        ({}, b"no-store", Fate.REMOVED),
-        ({}, b"private", Fate.REMOVED),
-        ({"cache_control": b"no-store"}, b"max-age=60", Fate.AS_IT_WAS),
-        ({"authorization": b"Basic eA=="}, b"max-age=60", Fate.AS_IT_WAS),
-        ({"authorization": b"Basic eA=="}, b"max-age=60, public", Fate.UPDATED),
-        ({"cache_control": b"no-store"}, b"private", Fate.REMOVED),
+        ({}, b"max-age=60", True, True),
+        ({}, b"no-store", False, False),
+        ({}, b"private", False, False),
+        ({"cache_control": b"no-store"}, b"max-age=60", False, True),
+        ({"authorization": b"Basic eA=="}, b"max-age=60", False, True),
+        ({"authorization": b"Basic eA=="}, b"max-age=60, public", True, True),
+        ({"cache_control": b"no-store"}, b"private", False, False),
     ],
 )
 @pytest.mark.parametrize("method", [b"GET", b"HEAD"])
 def test_what_becomes_of_a_stored_response_that_was_validated(
-    method, request_fields, control, fate
+    method, request_fields, control, updated, stays
 ):
     old = head_of(asked(), response((b"Cache-Control", b"max-age=1"), (b"ETag", b'"a"')))
     valid = response((b"Cache-Control", control), status=304, framing=NO_CONTENT)
-    head, found = freshened_head(asked(method, **request_fields), old, valid, NOW, NOW)
-    assert found is fate
+    request = asked(method, **request_fields)
+    head, storable = freshened_head(request, old, valid, NOW, NOW)
+    assert (storable, may_stay(request, head)) == (updated, stays)
     assert head.section.values[b"cache-control"] == control

@@ -285,7 +285,9 @@ def explicit_lifetime(
             return float(seconds)
     if targeted or b"expires" not in values:
         return None
-    expires = parse_date(values[b"expires"])
+    value = values[b"expires"]
+    # Section 4.2: a zone other than GMT is invalid here, though UTC is understood everywhere else.
+    expires = None if value[-3:].upper() == b"UTC" else parse_date(value)
     if expires is None:
         return 0.0  # section 5.3: an invalid date, "0" above all, is in the past
     date = parse_date(values.get(b"date"))

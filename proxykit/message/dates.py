@@ -18,17 +18,17 @@ _MONTHS = {
 _TIME = rb"(?P<hour>[0-2][0-9]):(?P<minute>[0-5][0-9]):(?P<second>[0-6][0-9])"
 _MONTH = rb"(?P<month>jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
 _DAY_NAME = rb"(?:mon|tue|wed|thu|fri|sat|sun)"
-# RFC 9111 section 4.2 has caches match the names case-insensitively, and take a date in any zone
-# but GMT for none.
+# RFC 9111 section 4.2 has caches match the names case-insensitively. UTC is what many programs
+# write for GMT; for expiration it does not count, see ``caching.policy``.
 _FORMS = tuple(
     re.compile(form + rb"\Z", re.IGNORECASE)
     for form in (
         # IMF-fixdate: Sun, 06 Nov 1994 08:49:37 GMT
         _DAY_NAME + rb", (?P<day>[0-9]{2}) " + _MONTH + rb" (?P<year>[0-9]{4}) " + _TIME
-        + rb" GMT",
+        + rb" (?:GMT|UTC)",
         # RFC 850: Sunday, 06-Nov-94 08:49:37 GMT
         rb"(?:mon|tues|wednes|thurs|fri|satur|sun)day, (?P<day>[0-9]{2})-" + _MONTH
-        + rb"-(?P<short>[0-9]{2}) " + _TIME + rb" GMT",
+        + rb"-(?P<short>[0-9]{2}) " + _TIME + rb" (?:GMT|UTC)",
         # asctime: Sun Nov  6 08:49:37 1994
         _DAY_NAME + rb" " + _MONTH + rb" (?P<day>[0-9 ][0-9]) " + _TIME + rb" (?P<year>[0-9]{4})",
     )

@@ -20,6 +20,7 @@ NOVEMBER_1994 = 784111777
     [
         b"Sun, 06 Nov 1994 08:49:37 GMT",
         b"sun, 06 NOV 1994 08:49:37 gmt",
+        b"Sun, 06 Nov 1994 08:49:37 UTC",
         b"Sunday, 06-Nov-94 08:49:37 GMT",
         b"Sun Nov  6 08:49:37 1994",
         b"Sun Nov 06 08:49:37 1994",
@@ -37,8 +38,6 @@ def test_the_three_forms_in_any_case_are_dates(text):
         b"0",
         b"-1",
         b"Sun, 06 Nov 1994 08:49:37",
-        b"Sun, 06 Nov 1994 08:49:37 UTC",
-        b"Sunday, 06-Nov-94 08:49:37 UTC",
         b"Sun, 06 Nov 1994 08:49:37 EST",
         b"Sun, 06 Nov 1994 08:49:37 +0100",
         b"Sun, 31 Feb 1994 08:49:37 GMT",

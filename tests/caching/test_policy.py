@@ -150,6 +150,8 @@ def test_an_error_of_the_server_may_be_shared_and_is_not_stored():
         ({"expires": b"0", "etag": b'"a"'}, 0),
         ({"expires": b"Thu, 01 Jan 2099", "etag": b'"a"'}, 0),
         ({"expires": format_date(NOW + 3) * 2, "etag": b'"a"'}, 0),
+        ({"expires": format_date(NOW + 3).replace(b"GMT", b"utc"), "etag": b'"a"'}, 0),
+        ({"expires": format_date(NOW + 3).replace(b"GMT", b"EST"), "etag": b'"a"'}, 0),
         # nothing is guessed in the place of nonsense
         ({"expires": b"0", "last_modified": format_date(NOW - 1000)}, 0),
         ({"expires": b"Thu, 01 Jan 2099", "last_modified": format_date(NOW - 1000)}, 0),

@@ -26,14 +26,14 @@ from .keys import selecting, uri_prefix, vary_names
 from .policy import RequestFacts
 from .ranges import parse_range
 from .reader import Reader
-from .requests import are_plain, passes_by, request_key, uri_key
+from .requests import are_plain, passes_by, request_key, uri_key, uri_scheme
 from .rules import CacheRules
 from .shared import SharedCache
 from .slices import Slices
 from .status import age_field, forwarded, hit
 from .stored import StoredHead, StoredResponse
 from .use import Use, decide, request_directives
-from .validation import validates
+from .validation import same_validators
 from .variants import choosable
 
 _MOST_NOTED = 32
@@ -207,7 +207,13 @@ class RouteCache:
             rules,
             values,
             request_directives(values, rules),
-            RequestFacts(method, values, request.path, b"?" in request.origin_target),
+            RequestFacts(
+                method,
+                values,
+                request.path,
+                b"?" in request.origin_target,
+                uri_scheme(exchange, forward=self._forward) == "https",
+            ),
             parse_range(values.get(b"range")) if method == b"GET" else None,
             head_only=method == b"HEAD",
             stored_key=self._shared.aliases.resolve(key),
@@ -248,7 +254,9 @@ class RouteCache:
         """Go on with what is stored; see ``Cache.take`` for what is given."""
         now = self._clock()
         matching = [each for each in found if asked.matches(each.head)]
+        # RFC 9111 section 4: the most recent; section 4.1: of those with Vary, if there are some.
         matching.sort(key=_newest_first)
+        matching.sort(key=_without_vary)
         why = b"uri-miss" if not found else b"vary-miss"
         candidates: list[StoredResponse] = []
         for stored in matching:
@@ -268,8 +276,8 @@ class RouteCache:
             relay.exchange.cache = "miss"
             error = NotStored("nothing usable is stored, and the client wants nothing else")
             name = relay.exchange.pipeline.rules.pseudonym
+            # No Cache-Status: it is of no stored response (RFC 9211 section 2).
             answer = error_answer(error, relay.exchange, name.decode("ascii"))
-            answer.headers.add(*forwarded(name, why))
             relay.exchange.error_type = error.error_type
             relay.exchange.detail = str(error)
             relay.answer(answer)
@@ -284,7 +292,7 @@ class RouteCache:
             relay.exchange.cache = "miss"
             relay.watch = partial(_say, relay, why)
             return False
-        whole = [each for each in candidates if each.head.span is None]
+        whole = sorted([each for each in candidates if each.head.span is None], key=_newest_first)
         names = vary_names(found[0].head.section.values.get(b"vary")) if found else ()
         others = () if matching or asked.range is not None else choosable(found, asked.values)
         self._fetcher.fetch(relay, asked, whole, why, variants=others, names=names)
@@ -321,7 +329,7 @@ class RouteCache:
         for stored in matching if response.status == 200 else ():
             length = values.get(b"content-length")
             same_length = length is None or length == b"%d" % (stored.head.complete or 0)
-            if same_length and validates(values, stored.head.section.values, only=True):
+            if same_length and same_validators(values, stored.head.section.values):
                 self._fetcher.freshen(asked, (stored,), response, now, now)
             else:
                 self._store.update(asked.stored_key, stored, stored.head.expired(now))
@@ -382,6 +390,10 @@ def _variant(
 
 def _newest_first(stored: StoredResponse) -> float:
     return -(parse_date(stored.head.section.values.get(b"date")) or stored.head.responded_at)
+
+
+def _without_vary(stored: StoredResponse) -> bool:
+    return not stored.selecting
 
 
 def _say(relay: Relay, why: bytes, response: Response) -> None:

@@ -63,7 +63,8 @@ class Slices:
         name = relay.exchange.pipeline.rules.pseudonym
         said = hit(name, head.terms.lifetime - age)
         if fetched:
-            said = forwarded(name, b"partial", stored=True)
+            status = None if first.head.span is None else 206
+            said = forwarded(name, b"partial", status=status, stored=True)
         extra: tuple[Field, ...] = (age_field(age), said)
         reader = Reader(relay, asked)
         body = SlicedBody(self, relay, asked, head, _first_index(asked), first)

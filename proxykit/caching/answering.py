@@ -16,7 +16,7 @@ from .policy import RequestFacts
 from .ranges import RangeRequest, Span, content_range, part_heads, reasonable
 from .rules import CacheRules
 from .stored import StoredHead
-from .validation import may_answer_range, not_modified
+from .validation import CONDITIONAL, may_answer_range, not_modified
 
 OPEN_END = 2**63
 """Where a span stops whose content is still arriving and has no known length."""
@@ -84,27 +84,23 @@ def make_answer(asked: Asked, head: StoredHead, extra: tuple[Field, ...]) -> Ans
     :returns: ``None`` when the part that is stored does not hold what is asked for.
     """
     values = head.section.values
+    spans = _wanted(asked, head)
+    part = head.span
+    if part is not None and (
+        spans is None
+        or not all(part.start <= span.start and span.stop <= part.stop for span in spans)
+    ):
+        # Its conditions are not judged either: RFC 9111 section 4.3.2 leaves those of a request
+        # that what is stored cannot answer to the next server.
+        return None
     if head.status == 200 and not_modified(asked.values, values, head.responded_at):
         return Answer(_response(head, 304, _not_modified_fields(head), extra, None))
-    wanted = asked.range
     complete = head.complete
-    if (
-        wanted is not None
-        and head.status == 200
-        and complete is not None
-        and not asked.head_only
-        and may_answer_range(asked.values, values)
-    ):
-        spans = wanted.spans(complete)
-        stored = head.span or Span(0, complete)
-        if not spans:
-            unsatisfied = (b"Content-Range", b"bytes */%d" % complete)
-            return Answer(_response(head, 416, (), (unsatisfied, *extra), 0))
-        if all(stored.start <= span.start and span.stop <= stored.stop for span in spans):
-            if reasonable(spans, complete):
-                return _parts(head, spans, complete, extra)
-    if head.span is not None:
-        return None
+    if spans is not None and complete is not None:
+        if spans:
+            return _parts(head, spans, complete, extra)
+        unsatisfied = (b"Content-Range", b"bytes */%d" % complete)
+        return Answer(_response(head, 416, (), (unsatisfied, *extra), 0))
     fields = head.section.fields
     length = None if head.status in _NO_CONTENT_STATUS else complete
     if asked.head_only or complete == 0 or head.status in _NO_CONTENT_STATUS:
@@ -113,6 +109,32 @@ def make_answer(asked: Asked, head: StoredHead, extra: tuple[Field, ...]) -> Ans
         _response(head, head.status, fields, extra, length),
         (Span(0, OPEN_END if complete is None else complete),),
     )
+
+
+def status_for(asked: Asked, head: StoredHead) -> int:
+    """Give the status of the answer to a request, where there is one; see ``make_answer``."""
+    if asked.range is None and CONDITIONAL.isdisjoint(asked.values):
+        return head.status  # most are like this
+    answer = make_answer(asked, head, ())
+    return head.status if answer is None else answer.response.status
+
+
+def _wanted(asked: Asked, head: StoredHead) -> list[Span] | None:
+    """Give the parts that a request asks for and may have, none where nothing lies: 416.
+
+    :returns: ``None`` for the whole: RFC 9110 section 14.2 has Range count only where 200 would
+        be the answer without, and lets it be ignored where there is no content.
+    """
+    if (
+        asked.range is None
+        or asked.head_only
+        or head.status != 200
+        or not head.complete
+        or not may_answer_range(asked.values, head.section.values)
+    ):
+        return None
+    spans = asked.range.spans(head.complete)
+    return spans if reasonable(spans, head.complete) else None
 
 
 def _not_modified_fields(head: StoredHead) -> tuple[Field, ...]:

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 
 from ..engine.exchange import Exchange
 from ..errors import ProxykitError
+from ..message.fields import Field
 from ..message.response import Response
-from .answering import Asked, make_answer
+from .answering import Asked, make_answer, status_for
 from .arriving import Arriving
+from .heads import Arrival, own_fields
 from .plan import NotValidated, Plan, SharedFailure
+from .policy import named_fields
 from .reader import Reader
 from .status import age_field, forwarded, hit
 from .stored import StoredHead, StoredResponse
@@ -54,27 +57,31 @@ class Delivery:
         )
 
     def arriving(
-        self, reader: Reader, head: StoredHead, content: Arriving, *, first: bool, kept: bool
+        self, reader: Reader, arrival: Arrival, content: Arriving, *, first: bool, kept: bool
     ) -> bool:
         """Let a reader read what arrives.
 
         :param kept: whether it is being stored.
         :returns: ``False`` when that is not for it; it was sent on its own way then.
         """
+        head = arrival.head
         if not first and not self.may_share(head, reader.asked):
             self._send_away(reader, head)
             return False
         self._note_server(reader)
+        as_it_came = first and arrival.status == status_for(reader.asked, head)
         said = forwarded(
             self._name,
             self._plan.why,
-            status=None if first else head.status,
+            status=None if as_it_came else arrival.status,
             stored=kept,
             collapsed=not first,
             detail=self._plan.detail if first else b"",
         )
         age = head.age(self._exchange.now)
-        extra = (said,) if first and age < 1 else (age_field(age), said)
+        extra: tuple[Field, ...] = (said,) if first and age < 1 else (age_field(age), said)
+        if first:
+            extra = (*arrival.own, *extra)
         if reader.serve(head, content, extra, "miss" if first else "collapsed"):
             return True
         self.ask_alone(reader)
@@ -92,10 +99,13 @@ class Delivery:
         else:
             self.ask_alone(reader)
 
-    def validated(self, reader: Reader, chosen: StoredResponse | None, *, first: bool) -> None:
+    def validated(
+        self, reader: Reader, chosen: StoredResponse | None, response: Response, *, first: bool
+    ) -> None:
         """Give a reader what a 304 has made fresh.
 
         :param chosen: ``None`` when the 304 was about nothing that is stored here.
+        :param response: the 304.
         """
         if chosen is None:
             self.ask_alone(reader, validate=False)
@@ -105,9 +115,11 @@ class Delivery:
             self.ask_alone(reader)
             return
         self._note_server(reader)
-        why = self._plan.why if self._plan.variants else b"stale"
-        said = forwarded(self._name, why, status=304, collapsed=not first)
-        extra = (age_field(head.age(self._exchange.now)), said)
+        said = forwarded(self._name, self._plan.why, status=304, collapsed=not first)
+        extra: tuple[Field, ...] = (age_field(head.age(self._exchange.now)), said)
+        if first:
+            named = named_fields(head.section.values, reader.asked.rules)
+            extra = (*own_fields(response, named), *extra)
         reader.fetch = None
         if not reader.serve(head, chosen.body, extra, "revalidated" if first else "collapsed"):
             self.ask_alone(reader, validate=False)
@@ -133,13 +145,16 @@ class Delivery:
             reader.fetch = fetch
         return False
 
-    def not_modified(self, reader: Reader, head: StoredHead) -> bool:
-        """Answer 304 where that is what a client's condition comes to."""
+    def not_modified(self, reader: Reader, head: StoredHead, status: int) -> bool:
+        """Answer 304 where that is what a client's condition comes to.
+
+        :param status: what the server answered.
+        """
         answer = make_answer(reader.asked, head, ())
         if answer is None or answer.response.status != 304:
             return False
         reader.fetch = None
-        said = forwarded(self._name, self._plan.why, status=head.status)
+        said = forwarded(self._name, self._plan.why, status=status)
         return reader.serve(head, Arriving(), (said,), "miss")
 
     def direct(self, reader: Reader, response: Response) -> None:
@@ -154,7 +169,7 @@ class Delivery:
         """Send a reader's request on its own way."""
         reader.release()
         candidates = self._plan.candidates if validate else ()
-        self._fetcher.ask_alone(reader.relay, reader.asked, candidates, detail)
+        self._fetcher.ask_alone(reader.relay, reader.asked, candidates, self._plan.why, detail)
 
     def error_for(self, reader: Reader, error: ProxykitError, *, answered: bool) -> ProxykitError:
         """Give the error that a reader is told: 504 where nothing stale may stand in.

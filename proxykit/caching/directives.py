@@ -91,7 +91,8 @@ def parse_seconds(value: bytes) -> int | None:
     """
     if not _SECONDS.match(value):
         return None
-    return MOST_SECONDS if len(value) > 10 else min(int(value), MOST_SECONDS)
+    digits = value.lstrip(b"0") or b"0"
+    return MOST_SECONDS if len(digits) > 10 else min(int(digits), MOST_SECONDS)
 
 
 def parse_directives(value: bytes | None) -> Directives:
@@ -136,21 +137,40 @@ def _parse(value: bytes) -> Directives:
     return Directives(found)
 
 
-# RFC 9213 section 2.1: a Dictionary of structured fields (RFC 8941) whose values are integers,
-# booleans and strings or tokens; parameters are ignored.
+# RFC 9213 section 2.1: a Dictionary of structured fields (RFC 8941 section 3.2). All of its types
+# are read, for one odd directive must not hide a no-store; parameters are ignored.
+_STRING = rb'"(?:[ !#-\[\]-~]|\\["\\])*+"'
+_SF_TOKEN = rb"[A-Za-z*][!#$%&'*+\-.^_`|~0-9A-Za-z:/]*+"
+_OTHER = rb"-?[0-9]{1,12}+\.[0-9]{1,3}+|:[A-Za-z0-9+/=]*+:"  # a Decimal, a Byte Sequence
+_INTEGER = rb"-?[0-9]{1,15}+(?![0-9.])"
+_ITEM = rb"(?:\?[01]|" + _INTEGER + rb"|" + _OTHER + rb"|" + _STRING + rb"|" + _SF_TOKEN + rb")"
+_PARAMETERS = rb"(?:;[ ]*+[a-z*][a-z0-9_.*-]*+(?:=" + _ITEM + rb")?+)*+"
+_INNER_LIST = rb"\([ ]*+(?:" + _ITEM + _PARAMETERS + rb"(?:[ ]++|(?=\))))*+\)"
 _MEMBER = re.compile(
     rb"[ \t]*+([a-z*][a-z0-9_.*-]*+)"
-    rb'(?:=(?:(\?[01])|(-?[0-9]{1,15}+)(?![0-9.])|"((?:[ !#-\[\]-~]|\\["\\])*+)"|'
-    rb"([A-Za-z*][!#$%&'*+\-.^_`|~0-9A-Za-z:/]*+)))?+"
-    rb"(?:;[ ]*+[a-z*][a-z0-9_.*-]*+(?:=[^;,\"]*+)?+)*+[ \t]*+(,|\Z)"
+    rb"(?:=(?:(\?[01])|("
+    + _INTEGER
+    + rb")|("
+    + _STRING
+    + rb")|"
+    + _SF_TOKEN
+    + rb"|"
+    + _OTHER
+    + rb"|"
+    + _INNER_LIST
+    + rb"))?+"
+    + _PARAMETERS
+    + rb"[ \t]*+(,|\Z)"
 )
-
-
 _IN_SECONDS = frozenset({b"max-age", b"s-maxage", b"stale-while-revalidate", b"stale-if-error"})
+_ESCAPED = re.compile(rb'\\(["\\])')
 
 
 def parse_targeted(value: bytes | None) -> Directives | None:
     """Parse a targeted field such as CDN-Cache-Control (RFC 9213 section 2.1).
+
+    A number of seconds is an Integer there and a list of fields is a String; nothing else is read
+    as one. What is no number counts as 0, as in Cache-Control, and what is no list as none.
 
     :returns: ``None`` when the field is absent, empty, or no Dictionary: "When parsing fails, the
         field MUST be ignored"; then Cache-Control counts.
@@ -161,18 +181,16 @@ def parse_targeted(value: bytes | None) -> Directives | None:
     position = 0
     for _ in range(_MOST):
         match = _MEMBER.match(value, position)
-        if match is None or (match[6] and match.end() == len(value)):
+        if match is None or (match[5] and match.end() == len(value)):
             return None
-        name, flag, number, text, token = match.group(1, 2, 3, 4, 5)
+        name, flag, number, text = match.group(1, 2, 3, 4)
         if flag == b"?0":
             found.pop(name, None)
-        elif flag == b"?1" or (number is None and text is None and token is None):
-            found[name] = (None,)
+        elif name in _IN_SECONDS:
+            # The last of two members counts (RFC 8941 section 4.2.2).
+            found[name] = (number,)
         else:
-            # The last of two members counts (RFC 8941 section 4.2.2). RFC 9213 section 2.1: seconds
-            # are an Integer; "10" as a String is none.
-            argument = number if number is not None or name in _IN_SECONDS else text or token
-            found[name] = (argument,)
+            found[name] = (None if text is None else _ESCAPED.sub(rb"\1", text[1:-1]),)
         position = match.end()
         if position >= len(value):
             return Directives(found)

@@ -33,7 +33,7 @@ from ..upstream.connection import UpstreamConnection
 from .answering import Asked, make_answer
 from .arriving import Arriving
 from .delivery import Delivery
-from .heads import make_head
+from .heads import Arrival, make_head, own_fields
 from .plan import Plan, SharedFailure
 from .policy import Verdict, judge
 from .reader import Reader
@@ -71,14 +71,13 @@ class Fetch(Relay):
     """
 
     __slots__ = (
+        "_arrival",
         "_asked",
         "_callbacks",
         "_fetcher",
-        "_first_head",
         "_delivery",
         "_direct",
         "_fate",
-        "_head",
         "_plan",
         "_progressing",
         "_readers",
@@ -108,8 +107,7 @@ class Fetch(Relay):
         self._readers: list[Reader] = []
         self._direct: Reader | None = None
         self._fate = _Fate.UNKNOWN
-        self._head: StoredHead | None = None
-        self._first_head: StoredHead | None = None
+        self._arrival: Arrival | None = None
         self._callbacks: list[Callable[[ProxykitError | None], None]] = []
         self.content: Arriving | None = None
         self._requested_at = exchange.now
@@ -165,9 +163,14 @@ class Fetch(Relay):
         )
 
     @property
+    def _head(self) -> StoredHead | None:
+        return self._arrival.head if self._arrival is not None else None
+
+    @property
     def varies_on(self) -> tuple[bytes, ...]:
         """The fields that the response varies on, none while it is not known."""
-        return tuple(name for name, _ in self._head.selecting) if self._head is not None else ()
+        head = self._head
+        return tuple(name for name, _ in head.selecting) if head is not None else ()
 
     def left(self, reader: Reader) -> None:
         """Forget a reader that is done or whose client is gone."""
@@ -270,7 +273,7 @@ class Fetch(Relay):
             self._asked.rules,
             self.exchange.now,
         )
-        head = self._make_head(response, verdict)
+        head = make_head(self._asked, response, verdict, self._requested_at, self.exchange.now)
         size = _size(response)
         too_large = size is not None and size > self._fetcher.max_object_size
         if not verdict.shareable or too_large or head is None:
@@ -280,9 +283,6 @@ class Fetch(Relay):
         else:
             self._keep(response, head, verdict, size)
 
-    def _make_head(self, response: Response, verdict: Verdict) -> StoredHead | None:
-        return make_head(self._asked, response, verdict, self._requested_at, self.exchange.now)
-
     def _settle(self) -> None:
         """The head is here: the lock is over."""
         self.deadline = NEVER
@@ -291,10 +291,7 @@ class Fetch(Relay):
     def _keep(
         self, response: Response, head: StoredHead, verdict: Verdict, size: int | None
     ) -> None:
-        self._head = self._first_head = head
-        if not verdict.dropped.isdisjoint(response.section.values):
-            # What private="a" or no-cache="a" names is for who asked, and for nobody after.
-            self._first_head = self._make_head(response, evolve(verdict, dropped=frozenset()))
+        self._arrival = Arrival(head, response.status, own_fields(response, verdict.dropped))
         writer = None
         if not verdict.reason:
             writer = self._fetcher.store.begin(self._asked.key, size)
@@ -311,12 +308,12 @@ class Fetch(Relay):
 
     def _give(self, reader: Reader, *, first: bool) -> None:
         """Let a reader begin with what arrives."""
-        head, content = self._first_head if first else self._head, self.content
-        assert head is not None
+        arrival, content = self._arrival, self.content
+        assert arrival is not None
         assert content is not None
         self._readers.append(reader)
         kept = self._fate is _Fate.KEPT
-        if not self._delivery.arriving(reader, head, content, first=first, kept=kept):
+        if not self._delivery.arriving(reader, arrival, content, first=first, kept=kept):
             if reader in self._readers:
                 self._readers.remove(reader)
 
@@ -341,7 +338,7 @@ class Fetch(Relay):
                 self._delivery.ask_alone(reader)
             return
         first, *others = waiting
-        if head is not None and self._delivery.not_modified(first, head):
+        if head is not None and self._delivery.not_modified(first, head, response.status):
             self._drop()
         else:
             self._direct = first
@@ -373,7 +370,7 @@ class Fetch(Relay):
         )
         waiting, self._waiting = self._waiting, []
         for index, reader in enumerate(waiting):
-            self._delivery.validated(reader, chosen, first=self._asked_for(index))
+            self._delivery.validated(reader, chosen, response, first=self._asked_for(index))
 
     def _serve_stale(self, status: int | None) -> bool:
         """Answer with what is stored because nothing fresh can be had (RFC 5861 section 4).
@@ -432,9 +429,9 @@ class Fetch(Relay):
         if content is None:
             return
         content.is_complete = True
-        writer = content.take_writer()
-        if writer is not None and self._head is not None:
-            self._fetcher.commit(self._asked, self._head, writer)
+        writer, head = content.take_writer(), self._head
+        if writer is not None and head is not None:
+            self._fetcher.commit(self._asked, head, writer)
         self._leave_table()
         self._done(None)
         for reader in self._readers[:]:

@@ -18,7 +18,7 @@ from ..message.response import Response
 from ..net.sweeper import Sweeper
 from .answering import Asked
 from .fetch import Fetch
-from .heads import freshened_head
+from .heads import freshened_head, may_stay
 from .keys import SLICE, selecting
 from .partial import combine_and_commit
 from .plan import Plan
@@ -104,10 +104,14 @@ class Fetcher:
         )
 
     def ask_alone(
-        self, relay: Relay, asked: Asked, candidates: Sequence[StoredResponse], detail: bytes
+        self,
+        relay: Relay,
+        asked: Asked,
+        candidates: Sequence[StoredResponse],
+        why: bytes,
+        detail: bytes,
     ) -> None:
         """Ask the server for one client that must not, or will not, wait for others."""
-        why = b"stale" if candidates else b"uri-miss"
         plan = Plan(why, candidates, conditional=bool(candidates), detail=detail)
         self._start(relay, Reader(relay, asked), plan)
 
@@ -249,8 +253,9 @@ class Fetcher:
                     self._shared.unmark_private(asked.key)
                 self.store.update(asked.stored_key, stored, head)
             else:
-                # It may answer this once, for it was validated; it may not stay.
-                self.store.remove(asked.stored_key, stored)
+                # It may answer this once, for it was validated.
+                if not may_stay(asked, head):
+                    self.store.remove(asked.stored_key, stored)
                 stored = StoredResponse(head, stored.body)
             if chosen is None and asked.matches(head):
                 chosen = stored

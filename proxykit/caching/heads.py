@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from ..message.dates import format_date, parse_date
-from ..message.fields import FieldSection
-from ..message.framing import Length, NoContent
+from ..message.fields import Field, FieldSection
+from ..message.framing import Framing, Length, NoContent, UntilClose
 from ..message.response import Response
 from .answering import Asked
 from .control import tags_of
@@ -22,6 +22,19 @@ _TAGS = frozenset({b"surrogate-key", b"cache-tag"})
 
 USED_ONCE = Terms(0.0)
 """The terms of what answers the requests that wait for it, and no other."""
+
+
+@frozen(slots=True, eq=False)
+class Arrival:
+    """A response that is arriving, for who waits for it.
+
+    :ivar status: as the server said it.
+    :ivar own: fields for the client whose request was sent, which nobody else gets.
+    """
+
+    head: StoredHead
+    status: int
+    own: tuple[Field, ...] = ()
 
 
 def make_head(
@@ -69,12 +82,32 @@ def make_head(
         FieldSection(tuple(fields)),
         responded_at,
         initial_age(section.values, requested_at, responded_at),
-        verdict.terms or USED_ONCE,
+        _terms(verdict, framing),
         selecting(names, asked.values),
         tags_of(section.values) if asked.rules.tags else frozenset(),
         span,
         complete,
     )
+
+
+def own_fields(response: Response, named: frozenset[bytes]) -> tuple[Field, ...]:
+    """Give the fields of a response that are not stored with it, but are its first reader's.
+
+    :param named: those that ``private`` or ``no-cache`` names, in lower case.
+    """
+    if not named:
+        return ()
+    section = response.section
+    mine = named - NEVER_STORED - _MADE_ANEW - section.options
+    return tuple(field for field in section.fields if field[0].lower() in mine)
+
+
+def _terms(verdict: Verdict, framing: Framing) -> Terms:
+    terms = verdict.terms or USED_ONCE
+    if terms.immutable and isinstance(framing, UntilClose):
+        # RFC 8246 section 3: nothing says that this is all of it, so a reload may ask.
+        return evolve(terms, immutable=False)
+    return terms
 
 
 def freshened_head(
@@ -95,6 +128,7 @@ def freshened_head(
     fields = updated_fields(old.section.fields, fresh.fields, fresh.options)
     values = FieldSection(fields).values
     verdict = judge(asked.facts.as_get(), old.status, values, asked.rules, responded_at)
+    terms = verdict.terms or USED_ONCE
     dropped = verdict.dropped | _TAGS if asked.rules.tags else verdict.dropped
     section = FieldSection(tuple(each for each in fields if each[0].lower() not in dropped))
     names = vary_names(values.get(b"vary"))
@@ -103,9 +137,20 @@ def freshened_head(
         section=section,
         responded_at=responded_at,
         initial_age=initial_age(fresh.values, requested_at, responded_at),
-        terms=verdict.terms or USED_ONCE,
-        selecting=(
-            selecting(names, asked.values) if chosen or asked.matches(old) else old.selecting
-        ),
+        terms=evolve(terms, immutable=terms.immutable and old.terms.immutable),
+        selecting=selecting(names, asked.values) if chosen or asked.matches(old) else old.selecting,
     )
     return head, verdict.terms is not None
+
+
+def may_stay(asked: Asked, fresh: StoredHead) -> bool:
+    """Say whether a response that may not be updated may stay stored as it was.
+
+    RFC 9111 section 5.2.1.5: what a client says, such as no-store, keeps the new fields from being
+    stored, and is nothing to what is stored already.
+
+    :param fresh: the head with the new fields; see ``freshened_head``.
+    """
+    facts = asked.facts.as_anybodys()
+    values = fresh.section.values
+    return judge(facts, fresh.status, values, asked.rules, fresh.responded_at).terms is not None

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from mimetypes import MimeTypes
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ..message.dates import parse_date
 from .directives import Directives, parse_directives, parse_seconds, parse_targeted
@@ -59,18 +59,24 @@ class RequestFacts:
     :ivar values: its fields' combined values, by names in lower case.
     :ivar query: whether its target has a query.
     :ivar path: its path, for the guess at a media type.
+    :ivar secure: whether the scheme of its target is https.
     """
 
     method: bytes
     values: Mapping[bytes, bytes]
     path: str = "/"
     query: bool = False
+    secure: bool = False
 
     def as_get(self) -> RequestFacts:
         """Give the facts of the GET that a HEAD is like."""
         if self.method == b"GET":
             return self
-        return RequestFacts(b"GET", self.values, self.path, self.query)
+        return evolve(self, method=b"GET")
+
+    def as_anybodys(self) -> RequestFacts:
+        """Give the facts without what one client said of itself or for itself."""
+        return evolve(self.as_get(), values={})
 
 
 @frozen(slots=True)
@@ -144,7 +150,7 @@ def judge(
     if reason:
         return Verdict(reason)
     terms = make_terms(request, status, values, directives, rules, responded_at, targeted=targeted)
-    dropped = directives.field_names(b"private") | directives.field_names(b"no-cache")
+    dropped = _named(directives)
     # No decision of storing, only of those who asked at the same time: an error of the server's
     # is one answer for the whole crowd.
     shareable = status >= 500
@@ -202,14 +208,27 @@ def _forbidden(
         b"public" in directives or b"must-revalidate" in directives or b"s-maxage" in directives
     ):
         return "the request has Authorization"
-    fields = directives.field_names(b"private") | directives.field_names(b"no-cache")
     if (
         b"set-cookie" in values
-        and b"set-cookie" not in fields
+        and b"set-cookie" not in _named(directives)
         and not (rules.allow_set_cookie or b"public" in directives)
     ):
         return "the response sets a cookie"
     return ""
+
+
+def named_fields(values: Mapping[bytes, bytes], rules: CacheRules) -> frozenset[bytes]:
+    """Give the fields that a response says are for one client, in lower case.
+
+    RFC 9111 sections 5.2.2.4 and 5.2.2.7: those that ``private`` or ``no-cache`` names.
+
+    :param values: the response's fields' combined values, by names in lower case.
+    """
+    return _named(response_directives(values, rules.targets)[0])
+
+
+def _named(directives: Directives) -> frozenset[bytes]:
+    return directives.field_names(b"private") | directives.field_names(b"no-cache")
 
 
 # What Vary may name and no key can hold: everything, and what the proxy itself says to the server.
@@ -264,7 +283,8 @@ def make_terms(
             stale_while if stale_while is not None else rules.stale_while_revalidate or 0
         ),
         stale_if_error=float(if_error if if_error is not None else rules.stale_if_error or 0),
-        immutable=b"immutable" in directives,
+        # RFC 8246 section 3: not without the authentication of https.
+        immutable=b"immutable" in directives and request.secure,
     )
 
 

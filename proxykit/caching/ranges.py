@@ -8,9 +8,10 @@ from itertools import pairwise
 
 from attrs import frozen
 
-_SPEC = re.compile(rb"[ \t]*+([0-9]{0,15}+)-([0-9]{0,15}+)[ \t]*+\Z")
+_SPEC = re.compile(rb"[ \t]*+([0-9]*+)-([0-9]*+)[ \t]*+\Z")
 _CONTENT_RANGE = re.compile(rb"bytes[ \t]++([0-9]{1,15}+)-([0-9]{1,15}+)/([0-9]{1,15}+|\*)\Z", re.I)
 _MOST_RANGES = 16
+_MOST = 10**15  # behind the end of any content: RFC 9110 section 14.1.2 has numbers of any length
 
 
 @frozen(slots=True)
@@ -82,13 +83,17 @@ def parse_range(value: bytes | None) -> RangeRequest | None:
         match = _SPEC.match(each)
         if match is None or len(specs) >= _MOST_RANGES:
             return None
-        first, last = match.groups()
-        if not first and not last:
+        first, last = (int(each) if each else None for each in match.groups())
+        if first is None and last is None:
             return None
-        if first and last and int(last) < int(first):
+        if first is not None and last is not None and last < first:
             return None
-        specs.append((int(first) if first else None, int(last) if last else None))
+        specs.append((_bounded(first), _bounded(last)))
     return RangeRequest(tuple(specs)) if specs else None
+
+
+def _bounded(position: int | None) -> int | None:
+    return None if position is None else min(position, _MOST)
 
 
 def reasonable(spans: Sequence[Span], complete: int) -> bool:

@@ -119,12 +119,20 @@ def request_key(
     return key
 
 
-def _prefix(exchange: Exchange, namespace: bytes, *, forward: bool) -> bytes:
+def uri_scheme(exchange: Exchange, *, forward: bool) -> str:
+    """Give the scheme of the URI that an exchange asks for.
+
+    :param forward: whether the target itself says it.
+    """
     target = exchange.request.target
-    scheme = target.scheme if forward and target.form is Form.ABSOLUTE else exchange.scheme
+    return target.scheme if forward and target.form is Form.ABSOLUTE else exchange.scheme
+
+
+def _prefix(exchange: Exchange, namespace: bytes, *, forward: bool) -> bytes:
     authority = exchange.authority
     if not authority.host:
         raise BadRequest("the request names no host")
+    scheme = uri_scheme(exchange, forward=forward)
     return uri_prefix(namespace, scheme, authority.text().encode("ascii"))
 
 

@@ -26,14 +26,14 @@ from .policy import RequestFacts
 from .ranges import parse_range
 from .reader import Reader
 from .rendering import Rendering
-from .requests import are_plain, passes_by, request_key, uri_key
+from .requests import are_plain, passes_by, request_key, uri_key, uri_scheme
 from .rules import CacheRules
 from .shared import SharedCache
 from .slices import Slices
 from .status import age_field, forwarded, hit
 from .stored import StoredResponse
 from .use import Use, decide, request_directives
-from .validation import validates
+from .validation import same_validators
 from .variants import choosable
 
 _MOST_NOTED = 32
@@ -198,7 +198,7 @@ class RouteCache:
         if passes_by(exchange, values, rules):
             exchange.cache = "bypass"
             if b"only-if-cached" in directives:
-                _answer_not_stored(relay, b"bypass")
+                _answer_not_stored(relay)
                 return True
             relay.watch = partial(_say, relay, b"bypass")
             return False
@@ -208,7 +208,13 @@ class RouteCache:
             rules,
             values,
             directives,
-            RequestFacts(method, values, request.path, b"?" in request.origin_target),
+            RequestFacts(
+                method,
+                values,
+                request.path,
+                b"?" in request.origin_target,
+                uri_scheme(exchange, forward=self._forward) == "https",
+            ),
             parse_range(values.get(b"range")) if method == b"GET" else None,
             head_only=method == b"HEAD",
             stored_key=self._shared.aliases.resolve(key),
@@ -249,7 +255,9 @@ class RouteCache:
         """Go on with what is stored; see ``Cache.take`` for what is given."""
         now = self._clock()
         matching = [each for each in found if asked.matches(each.head)]
+        # RFC 9111 section 4: the most recent; section 4.1: of those with Vary, if there are some.
         matching.sort(key=_newest_first)
+        matching.sort(key=_without_vary)
         why = b"uri-miss" if not found else b"vary-miss"
         candidates: list[StoredResponse] = []
         for stored in matching:
@@ -267,7 +275,7 @@ class RouteCache:
                 why = b"partial"
         if b"only-if-cached" in asked.directives:
             relay.exchange.cache = "miss"
-            _answer_not_stored(relay, why)
+            _answer_not_stored(relay)
             return True
         if asked.head_only:
             relay.exchange.cache = "miss"
@@ -279,7 +287,7 @@ class RouteCache:
             relay.exchange.cache = "miss"
             relay.watch = partial(_say, relay, why)
             return False
-        whole = [each for each in candidates if each.head.span is None]
+        whole = sorted([each for each in candidates if each.head.span is None], key=_newest_first)
         names = vary_names(found[0].head.section.values.get(b"vary")) if found else ()
         others = () if matching or asked.range is not None else choosable(found, asked.values)
         self._fetcher.fetch(relay, asked, whole, why, variants=others, names=names)
@@ -316,7 +324,7 @@ class RouteCache:
         for stored in matching if response.status == 200 else ():
             length = values.get(b"content-length")
             same_length = length is None or length == b"%d" % (stored.head.complete or 0)
-            if same_length and validates(values, stored.head.section.values, only=True):
+            if same_length and same_validators(values, stored.head.section.values):
                 self._fetcher.freshen(asked, (stored,), response, now, now)
             else:
                 self._store.update(asked.stored_key, stored, stored.head.expired(now))
@@ -380,16 +388,18 @@ def _newest_first(stored: StoredResponse) -> float:
     return -(parse_date(stored.head.section.values.get(b"date")) or stored.head.responded_at)
 
 
-def _answer_not_stored(relay: Relay, why: bytes) -> None:
+def _without_vary(stored: StoredResponse) -> bool:
+    return not stored.selecting
+
+
+def _answer_not_stored(relay: Relay) -> None:
     """Answer a request for what is stored that nothing is.
 
-    :param why: the reason, as Cache-Status says it.
+    There is no Cache-Status: the answer is of no stored response (RFC 9211 section 2).
     """
     exchange = relay.exchange
     error = NotStored("nothing usable is stored, and the client wants nothing else")
-    name = exchange.pipeline.rules.pseudonym
-    answer = error_answer(error, exchange, name.decode("ascii"))
-    answer.headers.add(*forwarded(name, why))
+    answer = error_answer(error, exchange, exchange.pipeline.rules.pseudonym.decode("ascii"))
     exchange.error_type = error.error_type
     exchange.detail = str(error)
     relay.answer(answer)

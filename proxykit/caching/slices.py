@@ -64,7 +64,9 @@ class Slices:
         left = head.terms.lifetime - age
         said, label = hit(name, left), "hit" if left > 0 else "stale"
         if fetched:
-            said, label = forwarded(name, b"partial", stored=True), "miss"
+            status = None if first.head.span is None else 206
+            said = forwarded(name, b"partial", status=status, stored=True)
+            label = "miss"
         extra: tuple[Field, ...] = (age_field(age), said)
         reader = Reader(relay, asked)
         body = SlicedBody(self, relay, asked, head, _first_index(asked), first)

@@ -165,6 +165,16 @@ def validates(fresh: Mapping[bytes, bytes], stored: Mapping[bytes, bytes], *, on
     return only
 
 
+def same_validators(fresh: Mapping[bytes, bytes], stored: Mapping[bytes, bytes]) -> bool:
+    """Say whether a HEAD's response is about what is stored (RFC 9111 section 4.3.5).
+
+    Its ETag and its Last-Modified, as far as it has them, must both be what is stored.
+    """
+    return all(
+        fresh[name] == stored.get(name) for name in (b"etag", b"last-modified") if name in fresh
+    )
+
+
 # RFC 9111 section 3.2: what an update must not touch: the fields that are not stored, the length,
 # and "those fields necessary to ensure integrity of the stored response": what was stored is in the
 # coding in which it came, and its digest is of bytes that a 304 does not have.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from email.utils import formatdate
 
@@ -65,6 +66,22 @@ def test_a_leap_second_is_not_later_than_it_says():
     assert parse_date(b"Sat, 31 Dec 2016 23:59:60 GMT") == parse_date(
         b"Sat, 31 Dec 2016 23:59:59 GMT"
     )
+
+
+def test_the_local_time_zone_has_no_say(monkeypatch):
+    texts = (
+        b"Sun, 06 Nov 1994 08:49:38 GMT",
+        b"Sunday, 06-Nov-94 08:49:38 GMT",
+        b"Sun Nov  6 08:49:38 1994",
+    )
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        assert [parse_date(text) for text in texts] == [NOVEMBER_1994 + 1] * 3
+        assert format_date(NOVEMBER_1994 + 1) == texts[0]
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @given(st.integers(0, 4_000_000_000))

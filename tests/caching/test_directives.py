@@ -30,6 +30,8 @@ from proxykit.caching.directives import (
         (b"max-age=", 0),
         (b"max-age=2147483649", MOST_SECONDS),
         (b"max-age=99999999999999999999", MOST_SECONDS),
+        (b"max-age=000000000000000000010", 10),
+        (b"max-age=00000000000000000000", 0),
         (b"no-store", None),
         (b'x="max-age=10"', None),
     ],
@@ -84,18 +86,45 @@ def test_no_bytes_make_the_parser_fail_and_it_never_raises_later(data):
         (b"max-age=60, must-revalidate", 60),
         (b"max-age=60;a=b, public", 60),
         (b"max-age=1, max-age=60", 60),
-        (b'max-age="60"', 0),  # a String where an Integer belongs (RFC 9213 section 2.1)
+        # What is no Integer is no number of seconds, and hides nothing that stands beside it.
+        (b'max-age="60"', 0),
+        (b"max-age=60.5, no-store", 0),
         (b"max-age=sixty", 0),
         (b"max-age", 0),
+        (b"max-age=(1 2;a=3), no-store", 0),
+        (b'max-age=60;a="x,y";b=1.5, a=:YWJj:, no-store', 60),
     ],
 )
 def test_a_targeted_field_is_a_dictionary(value, seconds):
-    assert parse_targeted(value).seconds(b"max-age") == seconds
+    directives = parse_targeted(value)
+    assert directives.seconds(b"max-age") == seconds
+    assert (b"no-store" in directives) is (b"no-store" in value)
+
+
+@pytest.mark.parametrize("name", [b"private", b"no-cache"])
+def test_a_targeted_list_of_fields_is_a_string(name):
+    assert parse_targeted(name + b'="X-A, x-b"').field_names(name) == {b"x-a", b"x-b"}
+    for value in (b"=x-a", b"=1", b"=?1", b"", b"=(a)"):
+        directives = parse_targeted(name + value)
+        assert directives.unqualified(name)
+        assert not directives.field_names(name)
 
 
 @pytest.mark.parametrize(
     "value",
-    [None, b"", b"Max-Age=60", b"max-age=60,", b"max-age = 60", b"max-age=60 public", b"=1"],
+    [
+        None,
+        b"",
+        b"Max-Age=60",
+        b"max-age=60,",
+        b"max-age = 60",
+        b"max-age=60 public",
+        b"=1",
+        b"max-age=60.",
+        b"a=(1",
+        b'a="x',
+        b"a=:%:",
+    ],
 )
 def test_a_targeted_field_that_is_no_dictionary_is_as_if_absent(value):
     assert parse_targeted(value) is None

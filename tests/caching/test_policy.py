@@ -130,6 +130,9 @@ def test_a_response_to_authorization_is_stored_only_if_it_allows_that(value, sto
 
 def test_something_has_to_say_that_it_may_be_stored():
     assert verdict().reason
+    assert verdict(302, etag=b'"a"').reason
+    assert not verdict(302, cache_control=b"s-maxage=1").reason
+    assert not verdict(302, cache_control=b"public", etag=b'"a"').reason
     assert verdict(302, last_modified=format_date(NOW - 1000)).reason
     assert not verdict(302, cache_control=b"max-age=1").reason
     assert not verdict(302, expires=format_date(NOW + 10)).reason
@@ -184,6 +187,12 @@ def test_an_error_of_the_server_may_be_shared_and_is_not_stored():
         ({"expires": b"Thu, 01 Jan 2099", "etag": b'"a"'}, 0),
         ({"expires": b"Thu, 01 Jan 2099 00:00:00 UTC", "etag": b'"a"'}, 0),  # section 4.2
         ({"expires": format_date(NOW + 3) * 2, "etag": b'"a"'}, 0),
+        ({"expires": format_date(NOW + 3).replace(b"GMT", b"utc"), "etag": b'"a"'}, 0),
+        ({"expires": format_date(NOW + 3).replace(b"GMT", b"EST"), "etag": b'"a"'}, 0),
+        # nothing is guessed in the place of nonsense
+        ({"expires": b"0", "last_modified": format_date(NOW - 1000)}, 0),
+        ({"expires": b"Thu, 01 Jan 2099", "last_modified": format_date(NOW - 1000)}, 0),
+        ({"cache_control": b"max-age=x", "last_modified": format_date(NOW - 1000)}, 0),
         ({"cache_control": b"max-age=1, max-age=2", "etag": b'"a"'}, 0),
         ({"cache_control": b"max-age=x", "expires": format_date(NOW + 3), "etag": b'"a"'}, 0),
     ],
@@ -200,6 +209,42 @@ def test_cdn_cache_control_stands_in_the_place_of_cache_control_and_expires():
     assert verdict(rules=CDN, **broken).reason
     silent = {"expires": format_date(NOW + 60), "cdn_cache_control": b"public", "etag": b'"a"'}
     assert lifetime(rules=CDN, **silent) == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "differs"),
+    [
+        (b"max-age=5", lambda terms: terms.lifetime == 5),
+        (b"s-maxage=5, max-age=9", lambda terms: (terms.lifetime, terms.never_stale) == (5, True)),
+        (b"max-age=5, must-revalidate", lambda terms: terms.never_stale),
+        (b"max-age=5, proxy-revalidate", lambda terms: terms.never_stale),
+        (b"max-age=5, no-cache", lambda terms: terms.validated_only),
+        (b'max-age=5, no-cache="x-a"', lambda terms: not terms.validated_only),
+        (b"max-age=5, no-store", lambda terms: terms is None),
+        (b"max-age=5, private", lambda terms: terms is None),
+        (b"max-age=5, no-store, must-understand", lambda terms: terms.lifetime == 5),
+        (b"max-age=5, stale-while-revalidate=7", lambda terms: terms.stale_while_revalidate == 7),
+        (b"max-age=5, stale-if-error=7", lambda terms: terms.stale_if_error == 7),
+        (b"max-age=5, frobnicate, x=(1 2)", lambda terms: terms.lifetime == 5),
+    ],
+)
+def test_a_targeted_field_says_all_that_cache_control_says(value, differs):
+    plain = b"max-age=60"
+    found = verdict(rules=CDN, cache_control=plain, cdn_cache_control=value, etag=b'"a"').terms
+    assert differs(found)
+    assert verdict(cache_control=plain, cdn_cache_control=value, etag=b'"a"').terms.lifetime == 60
+
+
+def test_the_first_valid_field_of_the_targets_counts_and_no_other():
+    rules = CacheRules(targets=(b"mine-cache-control", b"cdn-cache-control"))
+    both = {"mine_cache_control": b"max-age=1", "cdn_cache_control": b"max-age=2"}
+    control = {"cache_control": b"max-age=3", "their_cache_control": b"no-store"}
+    assert lifetime(rules=rules, **both, **control) == 1
+    for broken in (b"", b"max-age=1,", b"MAX-AGE=1"):
+        assert lifetime(rules=rules, **both | {"mine_cache_control": broken}, **control) == 2
+        each = {"mine_cache_control": broken, "cdn_cache_control": broken}
+        assert lifetime(rules=rules, **each, **control) == 3
+    assert lifetime(rules=rules, **control) == 3
 
 
 # --- section 4.2.2: heuristics ----------------------------------------------------------------
@@ -225,6 +270,12 @@ def test_what_is_not_there_is_guessed_to_stay_away_for_two_minutes_at_the_most()
     assert lifetime(404, last_modified=format_date(NOW - 1000)) == 100
     assert lifetime(404, last_modified=format_date(NOW - 10**8)) == 120
     assert lifetime(410, last_modified=format_date(NOW - 10**8)) == RULES.heuristic_limit
+
+
+def test_public_has_a_lifetime_guessed_for_any_status_that_is_understood():
+    old = format_date(NOW - 1000)
+    assert lifetime(302, last_modified=old, cache_control=b"public") == 100
+    assert lifetime(302, last_modified=old, cache_control=b"must-revalidate") is None
 
 
 def test_nothing_is_guessed_for_a_query_a_cookie_or_what_is_not_what_it_seems():
@@ -285,14 +336,30 @@ def test_what_is_never_to_be_used_stale(value):
 
 
 def test_stale_directives_are_read_and_rules_stand_in_for_them():
-    value = b"max-age=1, stale-while-revalidate=2, stale-if-error=3, immutable"
+    value = b"max-age=1, stale-while-revalidate=2, stale-if-error=3"
     terms = verdict(cache_control=value).terms
-    assert (terms.stale_while_revalidate, terms.stale_if_error, terms.immutable) == (2, 3, True)
+    assert (terms.stale_while_revalidate, terms.stale_if_error) == (2, 3)
     rules = evolve(RULES, stale_while_revalidate=7.0, stale_if_error=8.0)
     terms = verdict(cache_control=b"max-age=1", rules=rules).terms
     assert (terms.stale_while_revalidate, terms.stale_if_error) == (7, 8)
     terms = verdict(cache_control=value, rules=rules).terms
     assert (terms.stale_while_revalidate, terms.stale_if_error) == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("value", "immutable"),
+    [
+        (b"immutable", True),
+        (b"immutable=5", True),
+        (b'immutable="x", immutable', True),
+        (b"x-immutable", False),
+    ],
+)
+def test_immutable_counts_with_any_argument_and_over_https_alone(value, immutable):
+    secure = RequestFacts(b"GET", {}, secure=True)
+    value = b"max-age=60, " + value
+    assert verdict(request=secure, cache_control=value).terms.immutable is immutable
+    assert not verdict(cache_control=value).terms.immutable
 
 
 # --- section 4.2.3: age -----------------------------------------------------------------------

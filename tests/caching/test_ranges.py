@@ -34,7 +34,12 @@ from proxykit.caching.ranges import (
         (b"bytes=a-b", None),
         (b"lines=0-1", None),
         (b"bytes=" + b",".join([b"0-0"] * 40), None),
-        (b"bytes=0-99999999999999999999", None),
+        (b"bytes=0-99999999999999999999", [(0, 100)]),
+        (b"bytes=-99999999999999999999", [(0, 100)]),
+        (b"bytes=99999999999999999999-", []),
+        (b"bytes=99999999999999999998-99999999999999999999", []),
+        (b"bytes=99999999999999999999-99999999999999999998", None),
+        (b"bytes=0-" + b"9" * 500, [(0, 100)]),
     ],
 )
 def test_ranges_of_a_hundred_bytes(value, spans):

@@ -52,6 +52,8 @@ SWR = Terms(100.0, stale_while_revalidate=50.0)
         (Terms(100.0, immutable=True), 50, b"max-age=0", FRESH),
         (Terms(100.0, immutable=True), 50, b"no-cache", VALIDATE),
         (Terms(100.0, immutable=True), 150, b"max-age=0", VALIDATE),
+        (Terms(100.0, immutable=True), 150, b"", VALIDATE),
+        (PLAIN, 50, b"max-age=0, immutable", VALIDATE),  # of a request, it says nothing
     ],
 )
 def test_what_may_be_done_with_a_stored_response(terms, age, directives, use):

@@ -595,9 +595,8 @@ def test_a_crowd_for_two_variants_is_two_requests(proxy, site):
 
 
 def test_a_crowd_for_what_must_be_validated_is_never_answered_without(proxy, site):
-    answer = (
-        b'HTTP/1.1 200 OK\r\nCache-Control: no-cache\r\nETag: "a"\r\nContent-Length: 2\r\n\r\nok'
-    )
+    control = b'Cache-Control: no-cache, max-age=60\r\nETag: "a"\r\n'
+    answer = b"HTTP/1.1 200 OK\r\n%sContent-Length: 2\r\n\r\nok" % control
 
     answers = crowd_behind_a_gate(proxy, site, b"/crowd-no-cache", answer, 5)
 

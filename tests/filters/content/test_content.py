@@ -126,10 +126,10 @@ def test_a_part_of_a_content_is_left_alone():
 
 
 def test_no_transform_can_be_ignored_and_the_client_may_say_it_too():
-    subject, _ = asked(build(rules=[RULE]), "Cache-Control: no-transform")
     made = build(rules=[RULE])
     subject, _ = asked(made, "Cache-Control: no-transform")
-    assert body(made, subject)[0] is None
+    assert body(made, subject, HTML)[0] is None
+    assert body(made, asked(made)[0], HTML)[0] is not None
 
     made = build(rules=[RULE], ignore_no_transform=True)
     subject, _ = asked(made, "Cache-Control: no-transform")

@@ -31,7 +31,7 @@ demo: .venv/.installed
 	@$(BIN)/python -m demo
 
 test: lint .venv/.extras
-	@tests/install-packages curl git node=nodejs chromium openssl microsocks slapd redis-server \
+	@tests/install-packages curl git node=nodejs chromium openssl microsocks slapd redis-server squid \
 		krb5kdc=krb5-kdc kadmin.local=krb5-admin-server kinit=krb5-user ip=iproute2 nft=nftables npm
 	tests/install-cache-tests .venv/cache-tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
@@ -20,7 +20,7 @@ from ..errors import Denied
 from ..interfaces import IFilterFactory, IRequestFilter, IResponseFilter
 from ..message.fields import TOKEN, Headers, checked_field
 from ..message.response import Response
-from ..options import BuildContext, Duration, Options
+from ..options import BuildContext, Duration, OneOrMore, Options
 
 _ORIGIN = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>(?:\*\.)?[a-z0-9._-]+|\[[0-9a-f:.]+\])"
@@ -37,10 +37,6 @@ _SAID_BY_SERVERS = (
 
 
 # --- options ----------------------------------------------------------------------------------
-
-
-def _as_list(value: object) -> object:
-    return value if isinstance(value, list) else [value]
 
 
 def _checked_origin(value: str) -> str:
@@ -69,12 +65,8 @@ def _checked_name(value: str) -> str:
     return value
 
 
-Origins = Annotated[
-    list[Annotated[str, AfterValidator(_checked_origin)]],
-    Field(min_length=1),
-    BeforeValidator(_as_list),
-]
-Names = Annotated[list[Annotated[str, AfterValidator(_checked_name)]], BeforeValidator(_as_list)]
+Origins = Annotated[OneOrMore[Annotated[str, AfterValidator(_checked_origin)]], Field(min_length=1)]
+Names = OneOrMore[Annotated[str, AfterValidator(_checked_name)]]
 
 
 class CorsOptions(Options):

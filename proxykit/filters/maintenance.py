@@ -6,9 +6,8 @@ import mimetypes
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
-from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 from twisted.logger import Logger
 from twisted.plugin import IPlugin
 from zope.interface import implementer
@@ -18,16 +17,12 @@ from ..engine.exchange import Exchange
 from ..errors import ConfigurationError, UnderMaintenance
 from ..interfaces import IFilterFactory, IRequestFilter
 from ..message.response import Response
-from ..options import BuildContext, Duration, Network, Options, contains
+from ..options import BuildContext, Duration, Network, OneOrMore, Options, contains
 
 _log = Logger()
 
 _SECONDS_BETWEEN_LOOKS = 1.0
 _LARGEST_PAGE = 1024 * 1024
-
-
-def _as_list(value: object) -> object:
-    return value if isinstance(value, list) else [value]
 
 
 class MaintenanceOptions(Options):
@@ -43,7 +38,7 @@ class MaintenanceOptions(Options):
     retry_after: Duration = Field(
         default=300.0, description="When clients are told to come back.", validate_default=False
     )
-    allow: Annotated[list[Network], BeforeValidator(_as_list)] = Field(
+    allow: OneOrMore[Network] = Field(
         default=[], description="Networks of clients that are served all the same."
     )
 

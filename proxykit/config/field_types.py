@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field
 
 from ..message.path import checked_path_match
+from ..message.pattern import Pattern
 from ..options import Network, OneOrMore
 from .endpoints import endpoint_description
 
@@ -43,10 +44,7 @@ def _server_url(value: str) -> str:
 
 def _host_match(value: str) -> str:
     if value.startswith("~"):
-        try:
-            re.compile(value[1:].strip())
-        except re.error as error:
-            raise ValueError(f"this is no regular expression: {error}") from None
+        Pattern.of(value[1:].strip(), case_sensitive=False)
         return value
     if value.startswith("["):
         value = value.removeprefix("[").removesuffix("]")

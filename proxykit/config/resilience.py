@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
+from ..message.pattern import Pattern
 from ..options import Duration, OneOrMore, Options, PortNumber, parse_duration
 from .field_types import Count, ServerUrl
 
@@ -30,17 +32,16 @@ def parse_status_range(value: object) -> tuple[int, int]:
     return int(match[1]), int(match[2] or match[1])
 
 
-def parse_body_match(value: str) -> re.Pattern[bytes]:
+def parse_body_match(value: str) -> Callable[[bytes], bool]:
     """Parse what content must hold: a text, or a regular expression behind ``~``.
 
+    :returns: says whether some content holds it.
     :raises ValueError: when the expression is none.
     """
-    if not value.startswith("~"):
-        return re.compile(re.escape(value.encode("utf-8")))
-    try:
-        return re.compile(value[1:].strip().encode("utf-8"))
-    except re.error as error:
-        raise ValueError(f"is no regular expression: {error}") from error
+    if value.startswith("~"):
+        return Pattern.of(value[1:].strip()).search_bytes
+    text = value.encode("utf-8")
+    return lambda content: text in content
 
 
 def _checked_body(value: object) -> object:

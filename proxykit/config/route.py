@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from ..message.fields import HOP_BY_HOP, checked_field
 from ..message.path import PathMatch
+from ..message.pattern import Pattern
 from ..options import Duration, OneOrMore, Options, PoolName, SizeOrNone
 from ..reverse.fixed_answers import redirect_template
 from ..reverse.rewriting import checked_rule
@@ -44,10 +44,7 @@ def _wanted(value: object) -> object:
         if not isinstance(text, str):
             raise ValueError("expected a text, a list of texts, true or false")
         if text.startswith("~"):
-            try:
-                re.compile(text[1:].strip())
-            except re.error as error:
-                raise ValueError(f"this is no regular expression: {error}") from None
+            Pattern.of(text[1:].strip())
     return value
 
 

@@ -19,6 +19,7 @@ from ..engine.exchange import Exchange
 from ..errors import Denied
 from ..interfaces import IFilterFactory, IRequestFilter, IResponseFilter
 from ..message.fields import TOKEN, Headers, checked_field
+from ..message.pattern import Pattern
 from ..message.response import Response
 from ..options import BuildContext, Duration, OneOrMore, Options
 
@@ -44,10 +45,7 @@ def _checked_origin(value: str) -> str:
     if value in ("*", "null"):
         return value
     if value.startswith("~"):
-        try:
-            re.compile(value[1:].strip())
-        except re.error as error:
-            raise ValueError(f"this is no regular expression: {error}") from None
+        Pattern.of(value[1:].strip(), whole=True)
         return value
     match = _ORIGIN.match(value.lower())
     if match is None:
@@ -110,18 +108,25 @@ class CorsOptions(Options):
 
 
 def _origin_match(origins: Iterable[str]) -> Callable[[bytes], bool]:
-    expressions = []
+    exact: set[str] = set()
+    patterns: list[Pattern] = []
     for origin in origins:
         if origin == "*":
-            expressions.append(".*")
-        elif origin.startswith("~"):
-            expressions.append(f"(?:{origin[1:].strip()})")
+            return lambda origin: True
+        if origin.startswith("~"):
+            patterns.append(Pattern.of(origin[1:].strip(), whole=True))
         elif "://*." in origin:
-            expressions.append(re.escape(origin).replace(r"\*\.", r"(?:[a-z0-9_-]+\.)+", 1))
+            scheme, _, below = origin.partition("://*.")
+            labels = r"(?:[a-z0-9_-]+\.)+"
+            patterns.append(Pattern.of(f"{scheme}://{labels}{re.escape(below)}", whole=True))
         else:
-            expressions.append(re.escape(origin))
-    expression = re.compile("|".join(expressions))
-    return lambda origin: expression.fullmatch(origin.decode("latin-1")) is not None
+            exact.add(origin)
+
+    def matches(origin: bytes) -> bool:
+        text = origin.decode("latin-1")
+        return text in exact or any(pattern.search(text) for pattern in patterns)
+
+    return matches
 
 
 @implementer(IRequestFilter, IResponseFilter)

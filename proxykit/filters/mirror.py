@@ -16,15 +16,14 @@ from twisted.logger import Logger
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
+from ..engine.client import UnseenClient
 from ..engine.exchange import Exchange
 from ..engine.pipeline import Pipeline, Route
 from ..engine.relay import Relay
 from ..interfaces import IContentTap, IFilterFactory, IRequestTap
 from ..message.fields import EMPTY_SECTION, FieldSection
-from ..message.framing import CHUNKED, Framing, NoContent
+from ..message.framing import CHUNKED, NoContent
 from ..message.request import Request
-from ..message.response import Response
-from ..net.proxy_protocol import NOBODY, ProxyHeader
 from ..options import BuildContext, Duration, Options, PoolName, Size
 from ..upstream.connection import UpstreamConnection
 
@@ -50,7 +49,7 @@ class MirrorOptions(Options):
 
 
 @implementer(IContentTap)
-class Shadow:
+class Shadow(UnseenClient):
     """One copy: the client's side of its exchange, and the tap on the original's content."""
 
     def __init__(self, mirror: Mirror, exchange: Exchange) -> None:
@@ -115,22 +114,6 @@ class Shadow:
 
     # --- engine.client.Client -----------------------------------------------------------------
 
-    def proxied_for(self) -> ProxyHeader:
-        """The copy is the proxy's own doing: its server is told of no client."""
-        return NOBODY
-
-    def send_interim(self, head: bytes) -> None:
-        """Thrown away."""
-
-    def send_response(self, response: Response, fields: bytes, framing: Framing) -> None:
-        """Thrown away."""
-
-    def send_content(self, data: bytes) -> None:
-        """Thrown away."""
-
-    def flush(self) -> None:
-        """Nothing was sent."""
-
     def end_response(self, trailers: FieldSection) -> None:
         """The copy was answered, by its server or, with an error, by the relay."""
         relay = self._relay
@@ -147,8 +130,8 @@ class Shadow:
         self._send_pending()
 
     def start_tunnel(self, head: bytes, upstream: UpstreamConnection, data: bytes) -> None:
-        """Never called, for no copy asks for another protocol; closes what was offered."""
-        upstream.abandon()
+        """Never called, for no copy asks for another protocol."""
+        super().start_tunnel(head, upstream, data)
         self._done("the server switched protocols")
 
     # --- the end ------------------------------------------------------------------------------

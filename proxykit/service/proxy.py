@@ -238,9 +238,9 @@ class ProxyService(Service):
             plan.pipeline,
             self._environment.sweeper,
             plan.head_limits,
+            protocol_of(plan),
             plan.connections,
             plan.connections_per_client,
-            protocol_of(plan),
         )
         tls = None if plan.tls is None else ServerTls(plan.tls)
         factory: Any = listener if tls is None else TLSMemoryBIOFactory(tls, False, listener)

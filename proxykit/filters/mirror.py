@@ -61,9 +61,10 @@ class Shadow(UnseenClient):
         )
         self._mirror = mirror
         self._relay: Relay | None = Relay(mirror.copy_of(exchange), self)
-        # Content that the copy's server does not take yet, its end as None.
-        self._pending: list[bytes | None] = []
-        self._pending_size = 0
+        # Content that the copy's server does not take yet. One piece: a client may send it byte by
+        # byte, and a list would hold fifty for each.
+        self._pending = bytearray()
+        self._is_complete = False
         self._held = True
         self._timer: IDelayedCall | None = None
 
@@ -82,18 +83,17 @@ class Shadow(UnseenClient):
 
     def feed(self, data: bytes) -> None:
         """See ``IContentTap``."""
-        self._pending_size += len(data)
-        if self._pending_size > self._mirror.buffer_size:
+        if len(self._pending) + len(data) > self._mirror.buffer_size:
             self.give_up("its server takes the content too slowly")
             return
-        self._pending.append(data)
+        self._pending += data
         self._send_pending()
 
     def ended(self) -> None:
         """See ``IContentTap``."""
         relay = self._relay
         if relay is not None and not isinstance(relay.exchange.request.framing, NoContent):
-            self._pending.append(None)
+            self._is_complete = True
             self._send_pending()
 
     def abandoned(self) -> None:
@@ -101,16 +101,17 @@ class Shadow(UnseenClient):
         self.give_up("the original was not sent to its end")
 
     def _send_pending(self) -> None:
-        while self._pending and not self._held:
-            relay = self._relay
-            if relay is None:
-                return
-            piece = self._pending.pop(0)
-            if piece is None:
-                relay.request_ended(EMPTY_SECTION)
+        """Send what its server takes, and the end behind it."""
+        relay = self._relay
+        while relay is not None and not self._held and (self._pending or self._is_complete):
+            if self._pending:
+                content = bytes(self._pending)
+                self._pending.clear()
+                relay.request_content(content)
             else:
-                self._pending_size -= len(piece)
-                relay.request_content(piece)
+                self._is_complete = False
+                relay.request_ended(EMPTY_SECTION)
+            relay = self._relay
 
     # --- engine.client.Client -----------------------------------------------------------------
 
@@ -148,6 +149,7 @@ class Shadow(UnseenClient):
             return
         self._relay = None
         self._pending.clear()
+        self._is_complete = False
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._mirror.done(self, failure)

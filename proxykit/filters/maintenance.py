@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mimetypes
+import os
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
@@ -118,7 +119,8 @@ class Maintenance:
     def _look(self) -> None:
         """Look for the files, once a second at most: that is a system call or two."""
         self._next_look = self._clock() + _SECONDS_BETWEEN_LOOKS
-        self._on = self._always or (self._file is not None and self._file.exists())
+        # Of a file in a folder that may not be looked into, nobody can say that it exists.
+        self._on = self._always or (self._file is not None and os.path.exists(self._file))
         if self._on and self._page is not None:
             try:
                 self._page.look()

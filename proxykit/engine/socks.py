@@ -22,16 +22,8 @@ from ..message.response import Response
 from ..message.target import Authority, Form, Target
 from ..net.files import FileRegion
 from ..net.proxy_protocol import ProxyHeader
-from ..net.socks import (
-    Command,
-    Credentials,
-    Greeting,
-    MalformedSocks,
-    Method,
-    Reply,
-    ServerHandshake,
-    SocksRequest,
-)
+from ..net.socks.server import Credentials, Greeting, ServerHandshake, SocksRequest
+from ..net.socks.words import Command, MalformedSocks, Method, Reply
 from ..net.sweeper import NEVER
 from ..upstream.connection import UpstreamConnection
 from .association import Association

@@ -18,8 +18,8 @@ from attrs import evolve
 from benchmarks.cases import CASES, Kind, select_cases
 from benchmarks.machine import commit, describe_machine
 from benchmarks.peers import PEERS, Peer, select_peers
-from benchmarks.report import summary, write_report
-from benchmarks.results import Program, Results
+from benchmarks.report import markdown, summary
+from benchmarks.results import Program, Results, write_json
 from benchmarks.run import Settings, run_cases
 
 FILES_LIMIT = 65_536
@@ -93,7 +93,7 @@ def main() -> int:
     print(summary(results))
     if options.output or not quick:
         directory = options.output or RESULTS / f"{results.run['date']}-{results.run['commit']}"
-        write_report(results, directory)
+        _write(results, directory)
         print(f"written: {os.path.relpath(directory)}")
     failed = [each for each in results.outcomes if each.cost is None and each.peer in only]
     return 1 if failed or "interrupted" in results.run else 0
@@ -168,6 +168,19 @@ def print_list() -> None:
 def end_on_signal(number: int, frame: FrameType | None) -> None:
     """Turn SIGTERM into what Ctrl-C does, so that everything is stopped on the way out."""
     raise KeyboardInterrupt
+
+
+def _write(results: Results, directory: Path) -> None:
+    """Write `results.json`, `table.md` and `plot.png` into a directory, which is made."""
+    directory.mkdir(parents=True, exist_ok=True)
+    write_json(results, directory / "results.json")
+    (directory / "table.md").write_text(markdown(results), encoding="utf-8")
+    try:
+        from benchmarks.plot import draw
+    except ImportError:
+        print("matplotlib is not installed: no plot (benchmarks/install installs it)")
+        return
+    draw(results, directory / "plot.png")
 
 
 if __name__ == "__main__":

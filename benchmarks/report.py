@@ -1,28 +1,13 @@
-"""The report of a run: one table of everything, one for each case, a plot."""
+"""The report of a run: one table of everything, and one for each case."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from benchmarks.cases import CASES, Case
-from benchmarks.results import YARDSTICK, Outcome, Results, Spread, write_json
+from benchmarks.results import YARDSTICK, Outcome, Results, Spread
 
 NOTHING = "–"
 DISTURBED = 0.05
 """The share of foreign work on the core from which a table says that it was there."""
-
-
-def write_report(results: Results, directory: Path) -> None:
-    """Write `results.json`, `table.md` and `plot.png` into a directory, which is made."""
-    directory.mkdir(parents=True, exist_ok=True)
-    write_json(results, directory / "results.json")
-    (directory / "table.md").write_text(markdown(results), encoding="utf-8")
-    try:
-        from benchmarks.plot import draw
-    except ImportError:
-        print("matplotlib is not installed: no plot (benchmarks/install installs it)")
-        return
-    draw(results, directory / "plot.png")
 
 
 def measured_cases(results: Results) -> list[Case]:

@@ -9,10 +9,20 @@ import ipaddress
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from attrs import frozen
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    WithJsonSchema,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
 
 from .errors import ConfigurationError
 
@@ -114,6 +124,32 @@ Network = Annotated[
     WithJsonSchema({"type": "string"}),
 ]
 """A network, written in CIDR notation, or one address."""
+
+
+def _as_list(value: object) -> object:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+@frozen(slots=True)
+class _OneStandsForMany:
+    """Lets one value stand for a list of one, and has the JSON schema say so."""
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(_as_list, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        many = handler(schema)
+        return {"anyOf": [many["items"], many]}
+
+
+_Each = TypeVar("_Each")
+
+OneOrMore = Annotated[list[_Each], _OneStandsForMany()]
+"""A list; a value that is none stands for a list of one."""
 
 
 @frozen(slots=True)

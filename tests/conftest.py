@@ -10,7 +10,7 @@ import pytest
 
 from demo.certificates import CertificatePair, make_certificate
 from demo.origins import Origins
-from demo.proxies import Proxy
+from demo.proxies import Proxy, free_port
 
 
 @pytest.fixture(scope="session")
@@ -34,3 +34,20 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Pr
         yield lambda mode, *options, **more: stack.enter_context(
             Proxy(directory, mode, *options, **more)
         )
+
+
+@pytest.fixture
+def configured(tmp_path: Path) -> Iterator[Callable[[Callable[[int], str]], Proxy]]:
+    """Start a proxy with the configuration that there is for a port; its log is ``access_log``."""
+    with ExitStack() as stack:
+
+        def start(configuration: Callable[[int], str]) -> Proxy:
+            port = free_port()
+            file, log = tmp_path / f"proxykit-{port}.toml", tmp_path / f"access-{port}.log"
+            text = f'[log]\naccess = "{log}"\nformat = "json"\n{configuration(port)}'
+            file.write_text(text)
+            proxy = Proxy(tmp_path, "serve", "--config", str(file), port=port)
+            proxy.access_log = log
+            return stack.enter_context(proxy)
+
+        yield start

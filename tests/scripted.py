@@ -16,32 +16,23 @@ def reply(data: bytes) -> Script:
     return lambda connection, head: connection.sendall(data)
 
 
-class ScriptedOrigin:
+class ThreadedServer:
     """Listens on a free port of the loopback interface; each connection has a thread.
 
-    :ivar script: is called with the connection and each head that came on it.
-    :ivar received: all bytes of each connection, in the order of the connections.
-    :ivar closed: how many connections have ended.
+    :ivar port: where it listens.
     """
 
-    def __init__(self, script: Script, address: tuple[str, int] = ("127.0.0.1", 0)) -> None:
+    def __init__(self, address: tuple[str, int] = ("127.0.0.1", 0)) -> None:
         """Listen; nothing is accepted before ``with``."""
-        self.script = script
-        self.received: list[bytearray] = []
-        self.closed = 0
         self._listening = socket.create_server(address)
         self.port = self._listening.getsockname()[1]
-        self._connections: list[socket.socket] = []
 
-    @property
-    def url(self) -> str:
-        """Where it listens."""
-        return f"http://127.0.0.1:{self.port}"
+    def accepted(self, connection: socket.socket) -> None:
+        """Take note of a connection; they come here one after the other."""
 
-    def heads(self) -> list[bytes]:
-        """Give the request lines that came, on all connections."""
-        lines = b"".join(map(bytes, self.received)).split(b"\r\n")
-        return [line for line in lines if line.endswith((b"HTTP/1.1", b"HTTP/1.0"))]
+    def serve(self, connection: socket.socket) -> None:
+        """Do what there is to do on a connection; it is closed afterwards."""
+        raise NotImplementedError
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._accept, daemon=True).start()
@@ -50,20 +41,64 @@ class ScriptedOrigin:
     def __exit__(self, *_: object) -> None:
         self._listening.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
         self._listening.close()
-        for connection in self._connections:
-            connection.close()
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
             while True:
                 connection, _ = self._listening.accept()
-                connection.settimeout(10)
-                self._connections.append(connection)
-                record = bytearray()
-                self.received.append(record)
-                threading.Thread(target=self._serve, args=(connection, record), daemon=True).start()
+                self.accepted(connection)
+                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
-    def _serve(self, connection: socket.socket, record: bytearray) -> None:
+    def _serve(self, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError), connection:
+            self.serve(connection)
+
+
+class ScriptedOrigin(ThreadedServer):
+    """Answers each head that it reads as a script says.
+
+    :ivar script: is called with the connection and each head that came on it.
+    :ivar received: all bytes of each connection, in the order of the connections.
+    :ivar closed: how many connections have ended.
+    """
+
+    def __init__(self, script: Script, address: tuple[str, int] = ("127.0.0.1", 0)) -> None:
+        """See ``ThreadedServer``."""
+        super().__init__(address)
+        self.script = script
+        self.received: list[bytearray] = []
+        self.closed = 0
+        self._records: dict[socket.socket, bytearray] = {}
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def connections(self) -> tuple[socket.socket, ...]:
+        """Every connection, in their order."""
+        return tuple(self._records)
+
+    def heads(self) -> list[bytes]:
+        """Give the request lines that came, on all connections."""
+        lines = b"".join(map(bytes, self.received)).split(b"\r\n")
+        return [line for line in lines if line.endswith((b"HTTP/1.1", b"HTTP/1.0"))]
+
+    def __exit__(self, *_: object) -> None:
+        super().__exit__()
+        for connection in self._records:
+            connection.close()
+
+    def accepted(self, connection: socket.socket) -> None:
+        """See ``ThreadedServer``."""
+        connection.settimeout(10)
+        self._records[connection] = record = bytearray()
+        self.received.append(record)
+
+    def serve(self, connection: socket.socket) -> None:
+        """Read heads, and follow the script."""
+        record = self._records[connection]
         pending = b""
         with contextlib.suppress(OSError), connection:
             while data := connection.recv(65536):

@@ -22,7 +22,8 @@ from .http_client import HttpClient, Reply
 
 _log = Logger()
 
-_PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
+# Up to the next hyphen only, or many beginnings without an end would cost their square.
+_PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----[^-]*-----END \1-----")
 _MOST_KEYS = 64
 # An RSA key beyond this makes each token cost milliseconds; below, it is not safe any more.
 _RSA_BITS = range(2048, 8192 + 1)

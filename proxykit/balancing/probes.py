@@ -6,7 +6,6 @@ what it says there is the answer to something else. It reads no more than it has
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -127,7 +126,7 @@ class _HttpProbe(_Probe):
 
     def _judge_content(self) -> None:
         content = self._question.content
-        if content is None or content.search(self._content):
+        if content is None or content(self._content):
             self.finish()
         else:
             self.finish(UpstreamError("the content of its check's answer is not as expected"))
@@ -146,13 +145,13 @@ class HttpQuestion:
     :ivar method: of the request.
     :ivar head: the whole request.
     :ivar statuses: ranges, both ends included.
-    :ivar content: what has to be in the answer's content; ``None`` for anything.
+    :ivar content: says whether the answer's content is as it has to be; ``None`` for any.
     """
 
     method: bytes
     head: bytes
     statuses: tuple[tuple[int, int], ...]
-    content: re.Pattern[bytes] | None = None
+    content: Callable[[bytes], bool] | None = None
 
     @classmethod
     def of(
@@ -161,7 +160,7 @@ class HttpQuestion:
         path: str,
         host: str,
         statuses: tuple[tuple[int, int], ...] = ((200, 399),),
-        content: re.Pattern[bytes] | None = None,
+        content: Callable[[bytes], bool] | None = None,
     ) -> HttpQuestion:
         """Write the request."""
         head = (

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, Field
 
-from ..options import Options
+from ..options import OneOrMore, Options
 from .endpoints import endpoint_description
-from .field_types import as_list
 
 
 def _endpoint(value: str) -> str:
@@ -20,12 +19,11 @@ def _endpoint(value: str) -> str:
 
 
 AdminEndpoints = Annotated[
-    list[Annotated[str, AfterValidator(_endpoint)]], BeforeValidator(as_list), Field(min_length=1)
+    OneOrMore[Annotated[str, AfterValidator(_endpoint)]], Field(min_length=1)
 ]
 
-HostNames = Annotated[
-    list[Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,253}$"), AfterValidator(str.lower)]],
-    BeforeValidator(as_list),
+HostNames = OneOrMore[
+    Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,253}$"), AfterValidator(str.lower)]
 ]
 
 

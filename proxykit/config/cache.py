@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
 from ..message.pattern import Pattern
-from ..options import Duration, Options, Size
-from .field_types import HostPatterns, Networks, PathPattern, as_list
+from ..options import Duration, OneOrMore, Options, Size
+from .field_types import HostPatterns, Networks, PathPattern
 from .plugin_entry import PluginEntry
 
 
@@ -25,10 +25,8 @@ class Cache(PluginEntry):
 
 
 _Token = Annotated[str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")]
-_Tokens = Annotated[list[_Token], BeforeValidator(as_list)]
-_Parameters = Annotated[
-    list[Annotated[str, Field(pattern=r"^[!-~]*$", max_length=256)]], BeforeValidator(as_list)
-]
+_Tokens = OneOrMore[_Token]
+_Parameters = OneOrMore[Annotated[str, Field(pattern=r"^[!-~]*$", max_length=256)]]
 
 
 def _expression(value: str) -> str:
@@ -36,7 +34,7 @@ def _expression(value: str) -> str:
     return value
 
 
-Expressions = Annotated[list[Annotated[str, AfterValidator(_expression)]], BeforeValidator(as_list)]
+Expressions = OneOrMore[Annotated[str, AfterValidator(_expression)]]
 
 
 class CacheRuleOptions(Options):

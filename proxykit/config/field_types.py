@@ -7,16 +7,12 @@ import re
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, Field
 
 from ..message.path import checked_path_match
-from ..options import Network
+from ..message.pattern import Pattern
+from ..options import Network, OneOrMore
 from .endpoints import endpoint_description
-
-
-def as_list(value: object) -> object:
-    """Let one text stand for a list of one."""
-    return [value] if isinstance(value, str) else value
 
 
 def _endpoint(value: str) -> str:
@@ -48,10 +44,7 @@ def _server_url(value: str) -> str:
 
 def _host_match(value: str) -> str:
     if value.startswith("~"):
-        try:
-            re.compile(value[1:].strip())
-        except re.error as error:
-            raise ValueError(f"this is no regular expression: {error}") from None
+        Pattern.of(value[1:].strip(), case_sensitive=False)
         return value
     if value.startswith("["):
         value = value.removeprefix("[").removesuffix("]")
@@ -69,20 +62,16 @@ def _host_match(value: str) -> str:
 
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
 TcpEndpoint = Annotated[str, AfterValidator(_tcp_endpoint)]
-Endpoints = Annotated[list[Endpoint], BeforeValidator(as_list)]
+Endpoints = OneOrMore[Endpoint]
 ServerUrl = Annotated[str, AfterValidator(_server_url)]
 PathPattern = Annotated[str, AfterValidator(checked_path_match)]
-HostPatterns = Annotated[
-    list[Annotated[str, AfterValidator(_host_match)]], BeforeValidator(as_list)
-]
-Methods = Annotated[
-    list[Annotated[str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")]], BeforeValidator(as_list)
-]
+HostPatterns = OneOrMore[Annotated[str, AfterValidator(_host_match)]]
+Methods = OneOrMore[Annotated[str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")]]
 HostNameOrNone = Annotated[
     str,
     Field(pattern=r"^(?:[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)?$", max_length=253),
     AfterValidator(str.lower),
 ]
 """A name without a port, or ``""`` for none."""
-Networks = Annotated[list[Network], BeforeValidator(as_list)]
+Networks = OneOrMore[Network]
 Count = Annotated[int, Field(ge=1, strict=True)]

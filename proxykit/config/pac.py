@@ -7,11 +7,11 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from ..forward.pac import checked_direct, pac_proxy
-from ..options import Options
-from .field_types import Networks, as_list
+from ..options import OneOrMore, Options
+from .field_types import Networks
 
-Direct = Annotated[list[Annotated[str, AfterValidator(checked_direct)]], BeforeValidator(as_list)]
-Proxies = Annotated[list[Annotated[str, AfterValidator(pac_proxy)]], BeforeValidator(as_list)]
+Direct = OneOrMore[Annotated[str, AfterValidator(checked_direct)]]
+Proxies = OneOrMore[Annotated[str, AfterValidator(pac_proxy)]]
 
 
 class Pac(Options):

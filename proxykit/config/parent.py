@@ -8,9 +8,9 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from ..message.domain import checked_domain
-from ..options import Duration, IPNetwork, Options, PortNumber, parse_network
+from ..options import Duration, IPNetwork, OneOrMore, Options, PortNumber, parse_network
 from ..upstream.parent import ParentAddress, parse_parent
-from .field_types import Networks, as_list
+from .field_types import Networks
 from .pool import PoolTls
 
 
@@ -31,19 +31,10 @@ def _address(value: str) -> str:
         raise ValueError(f"expected an IP address of this machine, got {value!r}") from None
 
 
-def _one_as_list(value: object) -> object:
-    return [value] if isinstance(value, int) else value
-
-
-Destinations = Annotated[
-    list[
-        Annotated[
-            str | IPNetwork, BeforeValidator(_destination), WithJsonSchema({"type": "string"})
-        ]
-    ],
-    BeforeValidator(as_list),
+Destinations = OneOrMore[
+    Annotated[str | IPNetwork, BeforeValidator(_destination), WithJsonSchema({"type": "string"})]
 ]
-Ports = Annotated[list[PortNumber], BeforeValidator(_one_as_list)]
+Ports = OneOrMore[PortNumber]
 
 
 class Selection(Options):
@@ -119,12 +110,8 @@ def parent_entry(value: object) -> object:
     return {"url": value} if isinstance(value, str) else value
 
 
-Parents = Annotated[
-    list[Annotated[ParentEntry, BeforeValidator(parent_entry)]], BeforeValidator(as_list)
-]
+Parents = OneOrMore[Annotated[ParentEntry, BeforeValidator(parent_entry)]]
 # Each of them may cost every miss a round trip.
 Siblings = Annotated[
-    list[Annotated[SiblingEntry, BeforeValidator(parent_entry)]],
-    BeforeValidator(as_list),
-    Field(max_length=16),
+    OneOrMore[Annotated[SiblingEntry, BeforeValidator(parent_entry)]], Field(max_length=16)
 ]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
-from ..options import Duration, Options, PortNumber, parse_duration
-from .field_types import Count, ServerUrl, as_list
+from ..message.pattern import Pattern
+from ..options import Duration, OneOrMore, Options, PortNumber, parse_duration
+from .field_types import Count, ServerUrl
 
 _STATUS = re.compile(r"([1-5][0-9][0-9])(?:-([1-5][0-9][0-9]))?\Z")
 
@@ -30,21 +32,16 @@ def parse_status_range(value: object) -> tuple[int, int]:
     return int(match[1]), int(match[2] or match[1])
 
 
-def _statuses(value: object) -> object:
-    return [value] if isinstance(value, int | str) else value
-
-
-def parse_body_match(value: str) -> re.Pattern[bytes]:
+def parse_body_match(value: str) -> Callable[[bytes], bool]:
     """Parse what content must hold: a text, or a regular expression behind ``~``.
 
+    :returns: says whether some content holds it.
     :raises ValueError: when the expression is none.
     """
-    if not value.startswith("~"):
-        return re.compile(re.escape(value.encode("utf-8")))
-    try:
-        return re.compile(value[1:].strip().encode("utf-8"))
-    except re.error as error:
-        raise ValueError(f"is no regular expression: {error}") from error
+    if value.startswith("~"):
+        return Pattern.of(value[1:].strip()).search_bytes
+    text = value.encode("utf-8")
+    return lambda content: text in content
 
 
 def _checked_body(value: object) -> object:
@@ -71,7 +68,7 @@ StatusRange = Annotated[
     BeforeValidator(parse_status_range),
     WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string"}]}),
 ]
-StatusRanges = Annotated[list[StatusRange], BeforeValidator(_statuses)]
+StatusRanges = OneOrMore[StatusRange]
 FailureStatuses = list[Annotated[int, Field(ge=400, le=599, strict=True)]]
 DurationOrNone = Annotated[
     float | None, BeforeValidator(_duration_or_none), WithJsonSchema({"type": "string"})
@@ -223,9 +220,8 @@ class SourceOptions(Options):
     family: Literal["any", "ipv4", "ipv6"] = Field(
         default="any", description="Which addresses are asked for."
     )
-    nameservers: Annotated[
-        list[Annotated[str, Field(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[0-9A-Fa-f.]+)(:[0-9]+)?$")]],
-        BeforeValidator(as_list),
+    nameservers: OneOrMore[
+        Annotated[str, Field(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[0-9A-Fa-f.]+)(:[0-9]+)?$")]
     ] = Field(default=[], description="ADDRESS or ADDRESS:PORT; else the system's.")
     min_ttl: Duration = Field(default=5.0, description="A shorter TTL counts as this.")
     max_ttl: Duration = Field(default=300.0, description="And a longer one as this.")

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from ..message.fields import HOP_BY_HOP, checked_field
 from ..message.path import PathMatch
-from ..options import Duration, Options, PoolName, SizeOrNone
+from ..message.pattern import Pattern
+from ..options import Duration, OneOrMore, Options, PoolName, SizeOrNone
 from ..reverse.fixed_answers import redirect_template
 from ..reverse.rewriting import checked_rule
 from .cache import CacheReference
-from .field_types import HostPatterns, Methods, Networks, PathPattern, as_list
+from .field_types import HostPatterns, Methods, Networks, PathPattern
 from .filter_entry import FilterEntry
 
 # What the engine writes itself.
@@ -44,10 +44,7 @@ def _wanted(value: object) -> object:
         if not isinstance(text, str):
             raise ValueError("expected a text, a list of texts, true or false")
         if text.startswith("~"):
-            try:
-                re.compile(text[1:].strip())
-            except re.error as error:
-                raise ValueError(f"this is no regular expression: {error}") from None
+            Pattern.of(text[1:].strip())
     return value
 
 
@@ -56,7 +53,6 @@ FieldName = Annotated[str, AfterValidator(_field_name)]
 OwnFieldName = Annotated[str, AfterValidator(_own_field_name)]
 FieldValue = Annotated[str, AfterValidator(_field_value)]
 Prefix = Annotated[str, Field(pattern=r"^/[!-~]*$")]
-Texts = Annotated[list[str], BeforeValidator(as_list)]
 
 
 class Redirect(Options):
@@ -89,9 +85,9 @@ class Static(Options):
     """Files of a folder."""
 
     root: str = Field(min_length=1, description="The folder; nothing outside of it is served.")
-    index: Annotated[
-        list[Annotated[str, Field(pattern=r"^[^/\x00]+$")]], BeforeValidator(as_list)
-    ] = Field(default=["index.html"], description="What stands for a folder, the first there is.")
+    index: OneOrMore[Annotated[str, Field(pattern=r"^[^/\x00]+$")]] = Field(
+        default=["index.html"], description="What stands for a folder, the first there is."
+    )
     dotfiles: bool = Field(
         default=False, description="Serve names with a dot in front; /.well-known/ always is."
     )
@@ -170,10 +166,6 @@ class RouteLimits(Options):
     body_size: SizeOrNone = Field(default=None, description='A request\'s content, or "none".')
 
 
-def _rules(value: object) -> object:
-    return [value] if isinstance(value, dict) else value
-
-
 class Route(Options):
     """Where a kind of request goes; the first route that matches takes it."""
 
@@ -194,7 +186,7 @@ class Route(Options):
     respond: FixedResponse | None = Field(default=None, description="Or what is answered.")
     static: Static | None = Field(default=None, description="Or the files that are served.")
     strip_prefix: Prefix | None = Field(default=None, description="Taken off the path, first.")
-    rewrite: Annotated[list[RewriteRule], BeforeValidator(_rules)] = Field(
+    rewrite: OneOrMore[RewriteRule] = Field(
         default=[], description="Then what the path becomes; the first rule that matches."
     )
     add_prefix: Prefix | None = Field(default=None, description="Then put in front of the path.")

@@ -1,6 +1,7 @@
 """The road that every exchange travels, in both directions; knows nothing of configuration.
 
-``server.py`` reads requests from a client's connection and writes responses to it.
+``connection.py`` begins and ends a client's connection, whatever it speaks: ``server.py`` HTTP/1.1,
+``socks.py`` SOCKS.
 ``exchange.py`` is what filters, routes and observers see of one request and its response.
 ``relay.py`` drives an exchange along the road: filters, route, upstream, filters, client.
 ``pipeline.py`` is the compiled policy: chains of filters, a router, the rules for fields.

@@ -15,7 +15,8 @@ from attrs import define, evolve, field
 from twisted.internet.error import CannotListenError, MessageLengthError
 from twisted.internet.protocol import DatagramProtocol
 
-from ..net.socks import Datagram, MalformedSocks, decode_datagram, encode_datagram
+from ..net.socks.addresses import Datagram, decode_datagram, encode_datagram
+from ..net.socks.words import MalformedSocks
 from .exchange import Exchange
 from .judgement import Judgement, tell_observers
 from .pipeline import Chain, DatagramPolicy, Pipeline

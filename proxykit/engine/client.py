@@ -7,7 +7,8 @@ from typing import Protocol
 from ..message.fields import FieldSection
 from ..message.framing import Framing
 from ..message.response import Response
-from ..net.proxy_protocol import ProxyHeader
+from ..net.files import FileRegion
+from ..net.proxy_protocol import NOBODY, ProxyHeader
 from ..upstream.connection import UpstreamConnection
 
 
@@ -32,6 +33,9 @@ class Client(Protocol):
     def send_content(self, data: bytes) -> None:
         """Send content of the response."""
 
+    def send_file(self, region: FileRegion) -> None:
+        """Send all content of the response, which lies in a file."""
+
     def end_response(self, trailers: FieldSection) -> None:
         """The response is complete."""
 
@@ -46,3 +50,46 @@ class Client(Protocol):
 
     def start_tunnel(self, head: bytes, upstream: UpstreamConnection, data: bytes) -> None:
         """Send ``head`` and join this connection to the other one."""
+
+
+class UnseenClient:
+    """The client's side of an exchange of the proxy's own: what it gets is thrown away.
+
+    Who makes one says what is to be done when the response is complete, and when it breaks off.
+    """
+
+    identity: object = None
+
+    def proxied_for(self) -> ProxyHeader:
+        """See ``Client``: no server is told of a client, for there is none."""
+        return NOBODY
+
+    def send_interim(self, head: bytes) -> None:
+        """See ``Client``."""
+
+    def send_response(self, response: Response, fields: bytes, framing: Framing) -> None:
+        """See ``Client``."""
+
+    def send_content(self, data: bytes) -> None:
+        """See ``Client``."""
+
+    def send_file(self, region: FileRegion) -> None:
+        """See ``Client``."""
+
+    def end_response(self, trailers: FieldSection) -> None:
+        """See ``Client``."""
+        raise NotImplementedError
+
+    def flush(self) -> None:
+        """See ``Client``."""
+
+    def abort_response(self) -> None:
+        """See ``Client``."""
+        raise NotImplementedError
+
+    def hold_request(self, hold: bool) -> None:
+        """See ``Client``; there is no content, unless a subclass has some."""
+
+    def start_tunnel(self, head: bytes, upstream: UpstreamConnection, data: bytes) -> None:
+        """See ``Client``: nobody asked for a tunnel, so what was offered is closed."""
+        upstream.abandon()

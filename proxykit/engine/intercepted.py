@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import monotonic
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
@@ -21,13 +21,13 @@ from ..message.request import Request
 from ..message.response import Response
 from ..message.target import Authority, parse_target
 from ..net.client_hello import ClientHello, NotClientHello, begins_tls, read_client_hello
+from ..net.files import FileRegion
 from ..net.original_destination import Destination, canonical, is_local
 from ..net.proxy_protocol import ProxyHeader
 from ..upstream.connection import UpstreamConnection
-from .server import ServerProtocol, State
-
-if TYPE_CHECKING:
-    from .listener import Listener
+from .connection import State
+from .listener import Listener
+from .server import ServerProtocol
 
 _log = Logger()
 
@@ -127,10 +127,10 @@ class InterceptedProtocol(ServerProtocol):
             raise WrongListener("clients are intercepted here, CONNECT is not for them")
         super()._begin(request)
 
-    # --- relay.Client: a client that speaks TLS is not answered in HTTP -----------------------
+    # --- engine.client.Client: who speaks TLS is not answered in HTTP -------------------------
 
     def send_response(self, response: Response, fields: bytes, framing: Framing) -> None:
-        """See ``relay.Client``."""
+        """See ``engine.client.Client``."""
         if not self._secured:
             super().send_response(response, fields, framing)
             return
@@ -138,12 +138,17 @@ class InterceptedProtocol(ServerProtocol):
         self._out.append(_ACCESS_DENIED if denied else _INTERNAL_ERROR)
 
     def send_content(self, data: bytes) -> None:
-        """See ``relay.Client``."""
+        """See ``engine.client.Client``."""
         if not self._secured:
             super().send_content(data)
 
+    def send_file(self, region: FileRegion) -> None:
+        """See ``engine.client.Client``."""
+        if not self._secured:
+            super().send_file(region)
+
     def end_response(self, trailers: FieldSection) -> None:
-        """See ``relay.Client``."""
+        """See ``engine.client.Client``."""
         if not self._secured:
             super().end_response(trailers)
             return
@@ -152,7 +157,7 @@ class InterceptedProtocol(ServerProtocol):
         self._close()
 
     def start_tunnel(self, head: bytes, upstream: UpstreamConnection, data: bytes) -> None:
-        """See ``relay.Client``."""
+        """See ``engine.client.Client``."""
         if self._secured:
             self._own_end = canonical(upstream.transport.getHost())
             self._tunnels.add(self._own_end)

@@ -11,8 +11,7 @@ from twisted.logger import Logger
 from ..message.fields import FieldSection
 from ..message.framing import Framing
 from ..message.response import Response
-from ..net.proxy_protocol import NOBODY, ProxyHeader
-from ..upstream.connection import UpstreamConnection
+from .client import UnseenClient
 from .exchange import Exchange
 from .pipeline import Pipeline
 from .relay import Relay
@@ -20,13 +19,8 @@ from .relay import Relay
 _log = Logger()
 
 
-class Judgement:
-    """The client's side of an exchange that only wants to know its status.
-
-    :ivar identity: see ``engine.client.Client``.
-    """
-
-    identity: object = None
+class Judgement(UnseenClient):
+    """The client's side of an exchange that only wants to know its status."""
 
     def __init__(self, exchange: Exchange, decided: Callable[[int], None]) -> None:
         """Describe what is to be judged.
@@ -49,36 +43,16 @@ class Judgement:
 
     # --- engine.client.Client -----------------------------------------------------------------
 
-    def proxied_for(self) -> ProxyHeader:
-        """Nothing is sent to a server."""
-        return NOBODY
-
-    def send_interim(self, head: bytes) -> None:
-        """There is none."""
-
     def send_response(self, response: Response, fields: bytes, framing: Framing) -> None:
         """See what was decided."""
         self._status = response.status
-
-    def send_content(self, data: bytes) -> None:
-        """Nobody reads it."""
 
     def end_response(self, trailers: FieldSection) -> None:
         """Say what was decided."""
         self._decided(self._status)
 
-    def flush(self) -> None:
-        """Nothing was written."""
-
     def abort_response(self) -> None:
         """There is no response that could be cut short."""
-
-    def hold_request(self, hold: bool) -> None:
-        """There is no content."""
-
-    def start_tunnel(self, head: bytes, upstream: UpstreamConnection, data: bytes) -> None:
-        """A route that answers makes no tunnel."""
-        upstream.abandon()
 
 
 def tell_observers(pipeline: Pipeline, exchange: Exchange) -> None:

@@ -17,7 +17,6 @@ from ..http1.limits import HeadLimits
 from ..net.proxy_protocol import ProxyHeader
 from ..net.sweeper import Sweeper
 from .pipeline import Pipeline
-from .server import ServerProtocol
 
 _log = Logger()
 
@@ -62,16 +61,16 @@ class Listener(Factory):
         pipeline: Pipeline,
         sweeper: Sweeper,
         head_limits: HeadLimits,
+        protocol: Callable[[Any, str, ProxyHeader | None], Any],
         connections: int = 10_000,
         connections_per_client: int = 256,
-        protocol: Callable[[Any, str, ProxyHeader | None], Any] = ServerProtocol,
     ) -> None:
         """Make a listener without connections.
 
-        :param connections: how many there may be at a time.
-        :param connections_per_client: and from one address.
         :param protocol: makes a connection's protocol of the listener, the client's address, and
             what a trusted proxy told in front of it, ``None`` if none did.
+        :param connections: how many there may be at a time.
+        :param connections_per_client: and from one address.
         """
         self.pipeline = pipeline
         self.sweeper = sweeper

@@ -10,8 +10,7 @@ from attrs import frozen
 from ..errors import ProxykitError
 from ..net.paced_tunnel import PacedTunnel
 from ..net.pacing import Bucket, Flow
-from ..net.sweeper import Sweeper
-from ..net.tunnel import Tunnel
+from ..net.tunnel import Joint, Tunnel
 from .exchange import Exchange
 
 
@@ -99,25 +98,12 @@ class ExchangePacing:
         found = [pacing for step in steps if (pacing := step(exchange)) is not None]
         return cls(found, outlets) if found else None
 
-    def tunnel(
-        self,
-        client: Any,
-        upstream: Any,
-        sweeper: Sweeper,
-        idle_seconds: float,
-        ended: Callable[[Tunnel], None],
-    ) -> Tunnel:
+    def tunnel(self, joint: Joint) -> Tunnel:
         """Make the tunnel that the exchange becomes, at the same pace; see ``net.tunnel``."""
         for flow in (self.request, self.response):
             flow.close()
         self._tunnel = tunnel = PacedTunnel(
-            client,
-            upstream,
-            sweeper,
-            idle_seconds,
-            ended,
-            (self._upload, self._counts_received),
-            (self._download, self._counts_sent),
+            joint, (self._upload, self._counts_received), (self._download, self._counts_sent)
         )
         return tunnel
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from time import monotonic
-from typing import Any, cast
+from typing import cast
 
 from ..errors import (
     BadResponse,
@@ -24,8 +24,7 @@ from ..http1.writer import status_line
 from ..message.framing import CHUNKED, NoContent
 from ..message.response import Response
 from ..net.proxy_protocol import ProxyHeader
-from ..net.sweeper import Sweeper
-from ..net.tunnel import Tunnel
+from ..net.tunnel import Joint, Tunnel
 from ..upstream.connection import UpstreamConnection
 from ..upstream.retries import IDEMPOTENT, RetryPolicy
 from ..upstream.server import Server
@@ -436,17 +435,9 @@ class Relay(Sending):
 
     # --- the end ------------------------------------------------------------------------------
 
-    def make_tunnel(
-        self,
-        client: Any,
-        upstream: Any,
-        sweeper: Sweeper,
-        idle_seconds: float,
-        ended: Callable[[Tunnel], None],
-    ) -> Tunnel:
+    def make_tunnel(self, joint: Joint) -> Tunnel:
         """Make the tunnel that this exchange becomes; see ``net.tunnel``."""
-        make = Tunnel if self._pacing is None else self._pacing.tunnel
-        return make(client, upstream, sweeper, idle_seconds, ended)
+        return Tunnel(joint) if self._pacing is None else self._pacing.tunnel(joint)
 
     def _leave_upstream(self) -> None:
         """Nothing is wanted of servers, or of a source, any more."""

@@ -190,7 +190,6 @@ class Road:
 
         :param response: is not changed, and may be shared by any number of exchanges.
         :param fields: the field lines, Content-Length among them.
-        :param content: out of a file, if the client's side can send that.
         """
         exchange = self.exchange
         exchange.response = response
@@ -202,10 +201,8 @@ class Road:
             exchange.sent_bytes += len(content)
             if isinstance(content, bytes):
                 client.send_content(content)
-            elif (send_file := getattr(client, "send_file", None)) is not None:
-                send_file(content)
             else:
-                client.send_content(content.read())
+                client.send_file(content)
         self._finish()
         client.end_response(EMPTY_SECTION)
 

@@ -6,48 +6,33 @@ credentials, so the filters of a listener judge it as they judge every other.
 
 from __future__ import annotations
 
-import enum
 import ipaddress
 from base64 import b64encode
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from attrs import evolve
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IHalfCloseableProtocol
-from twisted.internet.protocol import Protocol, connectionDone
-from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from ..message.fields import Field, FieldSection
 from ..message.framing import Framing, NoContent
 from ..message.request import Request
 from ..message.response import Response
 from ..message.target import Authority, Form, Target
-from ..net.proxy_protocol import ProxyHeader, header_of
-from ..net.socks import (
-    Command,
-    Credentials,
-    Greeting,
-    MalformedSocks,
-    Method,
-    Reply,
-    ServerHandshake,
-    SocksRequest,
-)
+from ..net.files import FileRegion
+from ..net.proxy_protocol import ProxyHeader
+from ..net.socks.server import Credentials, Greeting, ServerHandshake, SocksRequest
+from ..net.socks.words import Command, MalformedSocks, Method, Reply
 from ..net.sweeper import NEVER
-from ..net.tunnel import Tunnel
 from ..upstream.connection import UpstreamConnection
-from .admission import ask_connection_filters
 from .association import Association
+from .connection import ClientConnection, State
 from .exchange import Exchange
 from .judgement import Judgement, tell_observers
+from .listener import Listener
 from .pipeline import Chain, Pipeline, Route
 from .relay import Relay
-
-if TYPE_CHECKING:
-    from .listener import Listener
 
 # What a client may send ahead, before its tunnel is there. It has to be some, or a client that
 # goes away would not be noticed.
@@ -64,81 +49,33 @@ _REPLIES = {
 }
 
 
-class State(enum.Enum):
-    """Where a client's connection is in its life."""
+class SocksProtocol(ClientConnection):
+    """A SOCKS client's connection."""
 
-    ASKED = "asked"  # a connection filter has been asked and has not answered
-    HANDSHAKE = "handshake"
-    JUDGING = "judging"  # the user and password are being judged
-    EXCHANGE = "exchange"
-    TUNNEL = "tunnel"
-    ASSOCIATION = "association"  # datagrams are carried for as long as this connection is there
-    CLOSED = "closed"
-
-
-@implementer(IHalfCloseableProtocol)
-class SocksProtocol(Protocol):
-    """A SOCKS client's connection.
-
-    :ivar state: where it is in its life.
-    :ivar peer_address: the client's IP address, ``""`` for a UNIX socket.
-    :ivar identity: see ``engine.client.Client``.
-    :ivar deadline: see ``net.sweeper``.
-    """
-
-    transport: Any
+    at_first = State.HANDSHAKE
 
     def __init__(
         self, listener: Listener, peer_address: str, told: ProxyHeader | None = None
     ) -> None:
-        """Make one that is not connected yet; see ``ServerProtocol``."""
-        self._listener = listener
-        self._pipeline = listener.pipeline
+        """See ``ClientConnection``."""
+        super().__init__(listener, peer_address, told)
         self._handshake = ServerHandshake()
-        self._told = told
         self._authorization = b""
         self._judgement: Judgement | None = None
-        self._relay: Relay | None = None
-        self._tunnel: Tunnel | None = None
         self._association: Association | None = None
         self._paused = False
-        self.identity: object = (self._pipeline.rules, peer_address, "http")
-        self.state = State.HANDSHAKE
-        self.peer_address = peer_address
-        self.deadline = NEVER
-
-    def __repr__(self) -> str:
-        return f"<SocksProtocol {self.peer_address} {self.state.value}>"
 
     @property
     def is_busy(self) -> bool:
         """See ``listener.Connection``."""
-        return self._relay is not None or self.state is State.ASSOCIATION
+        return super().is_busy or self.state is State.ASSOCIATION
 
     # --- reading ------------------------------------------------------------------------------
 
-    def connectionMade(self) -> None:
-        """A client connected."""
-        self._listener.opened(self)
-        steps = self._pipeline.chain.connection
-        if steps:
-            self.state = State.ASKED
-            ask_connection_filters(steps, self.peer_address, self._admitted)
-        else:
-            self._wait_for_client()
-
-    def _admitted(self, accepted: bool) -> None:
-        """Go on with what the connection filters say."""
-        if not accepted:
-            self.abort()
-        elif self.state is State.ASKED:
-            self.state = State.HANDSHAKE
-            self._wait_for_client()
-            self._advance()
-
-    def _wait_for_client(self) -> None:
-        """Give the client as long as for a head."""
-        self.deadline = monotonic() + self._pipeline.times.head
+    def _welcome(self) -> None:
+        """See ``ClientConnection``; what was sent ahead is read."""
+        super()._welcome()
+        self._advance()
 
     def dataReceived(self, data: bytes) -> None:
         """Read what the client sent."""
@@ -215,9 +152,7 @@ class SocksProtocol(Protocol):
                 tell_observers(self._pipeline, exchange)
             self._close()
         elif self.state is State.JUDGING:
-            self.state = State.HANDSHAKE
-            self._wait_for_client()
-            self._advance()
+            self._welcome()
 
     def _asked(self, request: SocksRequest) -> None:
         """Do what the client asks for."""
@@ -320,10 +255,6 @@ class SocksProtocol(Protocol):
 
     # --- engine.client.Client -----------------------------------------------------------------
 
-    def proxied_for(self) -> ProxyHeader:
-        """See ``engine.client.Client``."""
-        return self._told or header_of(self.transport.getPeer(), self.transport.getHost())
-
     def send_interim(self, head: bytes) -> None:
         """There is nothing like it in SOCKS."""
 
@@ -337,6 +268,9 @@ class SocksProtocol(Protocol):
         self._reply(reply)
 
     def send_content(self, data: bytes) -> None:
+        """There is no place for content in SOCKS."""
+
+    def send_file(self, region: FileRegion) -> None:
         """There is no place for content in SOCKS."""
 
     def end_response(self, trailers: FieldSection) -> None:
@@ -362,44 +296,12 @@ class SocksProtocol(Protocol):
         relay.exchange.status = 200
         other = upstream.detach()
         self._reply(Reply.SUCCEEDED, other.getHost())
-        self.state = State.TUNNEL
-        tunnel = self._tunnel = relay.make_tunnel(
-            self.transport, other, self._listener.sweeper, self._pipeline.times.tunnel, self._ended
-        )
-        self.dataReceived = tunnel.client_received  # type: ignore[method-assign]
-        upstream.join(tunnel)
-        if data:
-            tunnel.upstream_received(data)
-        early = self._handshake.rest()
-        if early:
-            tunnel.client_received(early)
+        self._become_tunnel(upstream, other, data, self._handshake.rest())
         if self._paused:
             self._paused = False
             self.transport.resumeProducing()
 
-    def _ended(self, tunnel: Tunnel) -> None:
-        relay, self._relay = self._relay, None
-        if relay is not None:
-            relay.tunnel_ended(tunnel.from_client_bytes, tunnel.from_upstream_bytes, tunnel.reason)
-
     # --- the end ------------------------------------------------------------------------------
-
-    def _close(self) -> None:
-        """Close when what was written is sent."""
-        if self.state is not State.CLOSED:
-            self.state = State.CLOSED
-            self.deadline = monotonic() + self._pipeline.times.linger
-            self.transport.loseConnection()
-
-    def drain(self) -> None:
-        """Close if nothing is under way; tunnels and relays have the grace that all has."""
-        if self.state in (State.ASKED, State.HANDSHAKE):
-            self._close()
-
-    def abort(self) -> None:
-        """Close at once."""
-        self.state = State.CLOSED
-        self.transport.abortConnection()
 
     def deadline_passed(self) -> None:
         """Called by the sweeper: the client is too slow, its relay idle, or it does not close."""
@@ -411,30 +313,9 @@ class SocksProtocol(Protocol):
         else:
             self.abort()
 
-    def readConnectionLost(self) -> None:
-        """The client will send no more: one way's end in a tunnel, else its leave."""
-        if self._tunnel is not None:
-            self._tunnel.client_ended()
-            return
-        self._client_gone()
-        self._close()
-
-    def writeConnectionLost(self) -> None:
-        """Our own half-close was sent; nothing is to be done."""
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The connection is gone, and with it what was done for the client."""
-        if self._tunnel is not None:
-            self._tunnel.client_lost()
-        self._client_gone()
-        self.state = State.CLOSED
-        self.deadline = NEVER
-        self._listener.closed(self)
-
     def _client_gone(self) -> None:
-        relay, self._relay = self._relay, None
-        if relay is not None:
-            relay.client_lost()
+        """See ``ClientConnection``."""
+        super()._client_gone()
         judgement, self._judgement = self._judgement, None
         if judgement is not None:
             judgement.give_up()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
@@ -19,8 +19,9 @@ from ..engine.exchange import Exchange
 from ..errors import Denied
 from ..interfaces import IFilterFactory, IRequestFilter, IResponseFilter
 from ..message.fields import TOKEN, Headers, checked_field
+from ..message.pattern import Pattern
 from ..message.response import Response
-from ..options import BuildContext, Duration, Options
+from ..options import BuildContext, Duration, OneOrMore, Options
 
 _ORIGIN = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>(?:\*\.)?[a-z0-9._-]+|\[[0-9a-f:.]+\])"
@@ -39,19 +40,12 @@ _SAID_BY_SERVERS = (
 # --- options ----------------------------------------------------------------------------------
 
 
-def _as_list(value: object) -> object:
-    return value if isinstance(value, list) else [value]
-
-
 def _checked_origin(value: str) -> str:
     """Check an origin and give it as a browser writes it: lower case, no default port."""
     if value in ("*", "null"):
         return value
     if value.startswith("~"):
-        try:
-            re.compile(value[1:].strip())
-        except re.error as error:
-            raise ValueError(f"this is no regular expression: {error}") from None
+        Pattern.of(value[1:].strip(), whole=True)
         return value
     match = _ORIGIN.match(value.lower())
     if match is None:
@@ -69,12 +63,8 @@ def _checked_name(value: str) -> str:
     return value
 
 
-Origins = Annotated[
-    list[Annotated[str, AfterValidator(_checked_origin)]],
-    Field(min_length=1),
-    BeforeValidator(_as_list),
-]
-Names = Annotated[list[Annotated[str, AfterValidator(_checked_name)]], BeforeValidator(_as_list)]
+Origins = Annotated[OneOrMore[Annotated[str, AfterValidator(_checked_origin)]], Field(min_length=1)]
+Names = OneOrMore[Annotated[str, AfterValidator(_checked_name)]]
 
 
 class CorsOptions(Options):
@@ -118,18 +108,25 @@ class CorsOptions(Options):
 
 
 def _origin_match(origins: Iterable[str]) -> Callable[[bytes], bool]:
-    expressions = []
+    exact: set[str] = set()
+    patterns: list[Pattern] = []
     for origin in origins:
         if origin == "*":
-            expressions.append(".*")
-        elif origin.startswith("~"):
-            expressions.append(f"(?:{origin[1:].strip()})")
+            return lambda origin: True
+        if origin.startswith("~"):
+            patterns.append(Pattern.of(origin[1:].strip(), whole=True))
         elif "://*." in origin:
-            expressions.append(re.escape(origin).replace(r"\*\.", r"(?:[a-z0-9_-]+\.)+", 1))
+            scheme, _, below = origin.partition("://*.")
+            labels = r"(?:[a-z0-9_-]+\.)+"
+            patterns.append(Pattern.of(f"{scheme}://{labels}{re.escape(below)}", whole=True))
         else:
-            expressions.append(re.escape(origin))
-    expression = re.compile("|".join(expressions))
-    return lambda origin: expression.fullmatch(origin.decode("latin-1")) is not None
+            exact.add(origin)
+
+    def matches(origin: bytes) -> bool:
+        text = origin.decode("latin-1")
+        return text in exact or any(pattern.search(text) for pattern in patterns)
+
+    return matches
 
 
 @implementer(IRequestFilter, IResponseFilter)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, Field
 from twisted.internet.defer import Deferred
 from twisted.plugin import IPlugin
 from zope.interface import implementer
@@ -22,7 +22,7 @@ from ..interfaces import IFilterFactory, IRequestFilter
 from ..message.fields import HOP_BY_HOP
 from ..message.fields import Field as HeaderField
 from ..message.response import Response
-from ..options import BuildContext, Duration, Options
+from ..options import BuildContext, Duration, OneOrMore, Options
 
 # What says something of the content, which is not sent, or is written anew for the service.
 _NOT_ASKED = HOP_BY_HOP | {
@@ -52,19 +52,13 @@ _NOT_ASKED = HOP_BY_HOP | {
 _NOT_ANSWERED = HOP_BY_HOP | {b"content-length", b"date", b"server", b"via"}
 
 
-def _as_list(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
 def _is_given(name: str) -> str:
     if not name:
         raise ValueError("expected a field's name")
     return name
 
 
-FieldNames = Annotated[
-    list[Annotated[FieldName, AfterValidator(_is_given)]], BeforeValidator(_as_list)
-]
+FieldNames = OneOrMore[Annotated[FieldName, AfterValidator(_is_given)]]
 
 
 class ForwardAuthOptions(Options):

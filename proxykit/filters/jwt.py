@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from time import time
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 from twisted.internet.defer import Deferred, succeed
 from twisted.plugin import IPlugin
 from zope.interface import implementer
@@ -24,7 +24,7 @@ from ..engine.exchange import Exchange
 from ..errors import ConfigurationError
 from ..interfaces import IFilterFactory, IRequestFilter
 from ..message.response import Response
-from ..options import BuildContext, Duration, Options
+from ..options import BuildContext, Duration, OneOrMore, Options
 
 # --- options ----------------------------------------------------------------------------------
 
@@ -37,18 +37,14 @@ SharedAlgorithm = Literal["HS256", "HS384", "HS512"]
 _SECRET_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
 
 
-def _as_list(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
-Texts = Annotated[list[str], BeforeValidator(_as_list)]
+Texts = OneOrMore[str]
 
 
 class JwtOptions(Options):
     """Which tokens are taken, and what they say of the user."""
 
-    algorithms: Annotated[list[PublicAlgorithm | SharedAlgorithm], BeforeValidator(_as_list)] = (
-        Field(min_length=1, description="What tokens may be signed with.")
+    algorithms: OneOrMore[PublicAlgorithm | SharedAlgorithm] = Field(
+        min_length=1, description="What tokens may be signed with."
     )
     keys: Path | None = Field(default=None, description="Public keys: PEM, or a JWK Set.")
     url: ServiceUrl | None = Field(default=None, description="Or the URL of a JWK Set.")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import mimetypes
+import os
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
-from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 from twisted.logger import Logger
 from twisted.plugin import IPlugin
 from zope.interface import implementer
@@ -18,16 +18,12 @@ from ..engine.exchange import Exchange
 from ..errors import ConfigurationError, UnderMaintenance
 from ..interfaces import IFilterFactory, IRequestFilter
 from ..message.response import Response
-from ..options import BuildContext, Duration, Network, Options, contains
+from ..options import BuildContext, Duration, Network, OneOrMore, Options, contains
 
 _log = Logger()
 
 _SECONDS_BETWEEN_LOOKS = 1.0
 _LARGEST_PAGE = 1024 * 1024
-
-
-def _as_list(value: object) -> object:
-    return value if isinstance(value, list) else [value]
 
 
 class MaintenanceOptions(Options):
@@ -43,7 +39,7 @@ class MaintenanceOptions(Options):
     retry_after: Duration = Field(
         default=300.0, description="When clients are told to come back.", validate_default=False
     )
-    allow: Annotated[list[Network], BeforeValidator(_as_list)] = Field(
+    allow: OneOrMore[Network] = Field(
         default=[], description="Networks of clients that are served all the same."
     )
 
@@ -123,7 +119,8 @@ class Maintenance:
     def _look(self) -> None:
         """Look for the files, once a second at most: that is a system call or two."""
         self._next_look = self._clock() + _SECONDS_BETWEEN_LOOKS
-        self._on = self._always or (self._file is not None and self._file.exists())
+        # Of a file in a folder that may not be looked into, nobody can say that it exists.
+        self._on = self._always or (self._file is not None and os.path.exists(self._file))
         if self._on and self._page is not None:
             try:
                 self._page.look()

@@ -16,15 +16,14 @@ from twisted.logger import Logger
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
+from ..engine.client import UnseenClient
 from ..engine.exchange import Exchange
 from ..engine.pipeline import Pipeline, Route
 from ..engine.relay import Relay
 from ..interfaces import IContentTap, IFilterFactory, IRequestTap
 from ..message.fields import EMPTY_SECTION, FieldSection
-from ..message.framing import CHUNKED, Framing, NoContent
+from ..message.framing import CHUNKED, NoContent
 from ..message.request import Request
-from ..message.response import Response
-from ..net.proxy_protocol import NOBODY, ProxyHeader
 from ..options import BuildContext, Duration, Options, PoolName, Size
 from ..upstream.connection import UpstreamConnection
 
@@ -50,7 +49,7 @@ class MirrorOptions(Options):
 
 
 @implementer(IContentTap)
-class Shadow:
+class Shadow(UnseenClient):
     """One copy: the client's side of its exchange, and the tap on the original's content."""
 
     def __init__(self, mirror: Mirror, exchange: Exchange) -> None:
@@ -62,9 +61,10 @@ class Shadow:
         )
         self._mirror = mirror
         self._relay: Relay | None = Relay(mirror.copy_of(exchange), self)
-        # Content that the copy's server does not take yet, its end as None.
-        self._pending: list[bytes | None] = []
-        self._pending_size = 0
+        # Content that the copy's server does not take yet. One piece: a client may send it byte by
+        # byte, and a list would hold fifty for each.
+        self._pending = bytearray()
+        self._is_complete = False
         self._held = True
         self._timer: IDelayedCall | None = None
 
@@ -83,18 +83,17 @@ class Shadow:
 
     def feed(self, data: bytes) -> None:
         """See ``IContentTap``."""
-        self._pending_size += len(data)
-        if self._pending_size > self._mirror.buffer_size:
+        if len(self._pending) + len(data) > self._mirror.buffer_size:
             self.give_up("its server takes the content too slowly")
             return
-        self._pending.append(data)
+        self._pending += data
         self._send_pending()
 
     def ended(self) -> None:
         """See ``IContentTap``."""
         relay = self._relay
         if relay is not None and not isinstance(relay.exchange.request.framing, NoContent):
-            self._pending.append(None)
+            self._is_complete = True
             self._send_pending()
 
     def abandoned(self) -> None:
@@ -102,34 +101,19 @@ class Shadow:
         self.give_up("the original was not sent to its end")
 
     def _send_pending(self) -> None:
-        while self._pending and not self._held:
-            relay = self._relay
-            if relay is None:
-                return
-            piece = self._pending.pop(0)
-            if piece is None:
-                relay.request_ended(EMPTY_SECTION)
+        """Send what its server takes, and the end behind it."""
+        relay = self._relay
+        while relay is not None and not self._held and (self._pending or self._is_complete):
+            if self._pending:
+                content = bytes(self._pending)
+                self._pending.clear()
+                relay.request_content(content)
             else:
-                self._pending_size -= len(piece)
-                relay.request_content(piece)
+                self._is_complete = False
+                relay.request_ended(EMPTY_SECTION)
+            relay = self._relay
 
     # --- engine.client.Client -----------------------------------------------------------------
-
-    def proxied_for(self) -> ProxyHeader:
-        """The copy is the proxy's own doing: its server is told of no client."""
-        return NOBODY
-
-    def send_interim(self, head: bytes) -> None:
-        """Thrown away."""
-
-    def send_response(self, response: Response, fields: bytes, framing: Framing) -> None:
-        """Thrown away."""
-
-    def send_content(self, data: bytes) -> None:
-        """Thrown away."""
-
-    def flush(self) -> None:
-        """Nothing was sent."""
 
     def end_response(self, trailers: FieldSection) -> None:
         """The copy was answered, by its server or, with an error, by the relay."""
@@ -147,8 +131,8 @@ class Shadow:
         self._send_pending()
 
     def start_tunnel(self, head: bytes, upstream: UpstreamConnection, data: bytes) -> None:
-        """Never called, for no copy asks for another protocol; closes what was offered."""
-        upstream.abandon()
+        """Never called, for no copy asks for another protocol."""
+        super().start_tunnel(head, upstream, data)
         self._done("the server switched protocols")
 
     # --- the end ------------------------------------------------------------------------------
@@ -165,6 +149,7 @@ class Shadow:
             return
         self._relay = None
         self._pending.clear()
+        self._is_complete = False
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._mirror.done(self, failure)

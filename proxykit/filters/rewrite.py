@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
@@ -14,6 +14,7 @@ from ..engine.exchange import Exchange
 from ..engine.variables import RESPONSE_VARIABLES, Template, compile_text
 from ..interfaces import IFilterFactory, IRequestFilter, IResponseFilter
 from ..message.path import PathMatch, checked_path_match, normalised_path, resolved_path
+from ..message.pattern import Pattern
 from ..message.references import (
     Reference,
     below,
@@ -46,9 +47,11 @@ def _checked_reference_match(value: str) -> str:
 
 
 def _check_groups(match: str, to: str) -> None:
-    groups = re.compile(match[1:].strip()).groups if match.startswith("~") else 0
+    groups: tuple[str, ...] = ()
+    if match.startswith("~"):
+        groups = ("0", *Pattern.of(match[1:].strip()).groups)
     for number in map(int, _GROUP.findall(to)):
-        if number > groups:
+        if str(number) not in groups:
             raise ValueError(f"{{{number}}} stands for no group of {match!r}")
 
 
@@ -138,7 +141,7 @@ class _Replacement:
 
     def render(
         self,
-        match: re.Match[str] | None,
+        groups: Mapping[str, str] | None,
         exchange: Exchange | None = None,
         response: Response | None = None,
     ) -> str:
@@ -147,8 +150,8 @@ class _Replacement:
             if isinstance(part, str):
                 pieces.append(part)
             elif isinstance(part, int):
-                assert match is not None
-                pieces.append(match[part] or "")
+                assert groups is not None
+                pieces.append(groups[str(part)])
             else:
                 assert exchange is not None
                 pieces.append(part.render(exchange, response).decode("latin-1"))
@@ -164,11 +167,11 @@ def _path_step(rule: PathRule) -> _PathStep:
     """Compile a rule: it takes a path as policy sees it and as it is sent on."""
     to = _Replacement(rule.to, variables=False)
     if rule.match.startswith("~"):
-        search = re.compile(rule.match[1:].strip()).search
+        captures = Pattern.of(rule.match[1:].strip()).captures
 
         def by_expression(seen: str, path: str) -> str | None:
-            match = search(path)
-            return None if match is None else to.render(match)
+            groups = captures(path)
+            return None if groups is None else to.render(groups)
 
         return by_expression
     matches = PathMatch.of(rule.match).matches
@@ -219,11 +222,11 @@ def _reference_step(rule: ReferenceRule) -> _ReferenceStep:
     """Compile a rule: it gives ``None`` for a reference that it does not match."""
     to = _Replacement(rule.to, variables=True)
     if rule.match.startswith("~"):
-        search = re.compile(rule.match[1:].strip()).search
+        captures = Pattern.of(rule.match[1:].strip()).captures
 
         def by_expression(text: str, exchange: Exchange, response: Response) -> str | None:
-            match = search(text)
-            return None if match is None else to.render(match, exchange, response)
+            groups = captures(text)
+            return None if groups is None else to.render(groups, exchange, response)
 
         return by_expression
     wanted = Reference.of(rule.match)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 
+from .pattern import Pattern
+
 _DOMAIN = re.compile(r"(?:\*|\.|\*\.)?[A-Za-z0-9_*-]+(?:\.[A-Za-z0-9_*-]+)*\Z")
 
 
@@ -28,21 +30,35 @@ def domain_matcher(patterns: Iterable[str]) -> Callable[[str], bool]:
 
     :returns: says whether a host, in lower case, matches one of them.
     """
-    expression = re.compile("|".join(f"(?:{_expression(each)})" for each in patterns))
+    exact: set[str] = set()
+    suffixes: list[str] = []
+    globs: list[Pattern] = []
+    for pattern in patterns:
+        if pattern == "*":
+            return lambda host: True
+        name = pattern.removeprefix("*.").removeprefix(".")
+        if "*" in name:
+            globs.append(domain_glob(pattern))
+            continue
+        if not pattern.startswith("*."):
+            exact.add(name)
+        if name != pattern:
+            suffixes.append("." + name)
+    below = tuple(suffixes)
 
     def matches(host: str) -> bool:
         # A name with a dot at its end is the same name to a resolver.
-        return expression.fullmatch(host.rstrip(".")) is not None
+        host = host.rstrip(".")
+        return host in exact or host.endswith(below) or any(glob.search(host) for glob in globs)
 
     return matches
 
 
-def _expression(pattern: str) -> str:
-    if pattern == "*":
-        return ".*"
+def domain_glob(pattern: str) -> Pattern:
+    """Compile a pattern that was checked and has asterisks inside of names; ``*`` alone is none."""
     prefix = ""
     if pattern.startswith("."):
         prefix, pattern = r"(?:.+\.)?", pattern[1:]
     elif pattern.startswith("*."):
         prefix, pattern = r".+\.", pattern[2:]
-    return prefix + re.escape(pattern).replace(r"\*", "[^.]*")
+    return Pattern.of(prefix + pattern.replace(".", r"\.").replace("*", "[^.]*"), whole=True)

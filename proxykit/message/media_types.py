@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
+from .pattern import Pattern
+
 _PATTERN = re.compile(
     r"(\*|[a-z0-9!#$&^_.+-]+)/[a-z0-9!#$&^_.+*-]+\Z",
     re.IGNORECASE,
@@ -41,12 +43,16 @@ def charset(content_type: bytes) -> str | None:
 class MediaTypes:
     """Says whether a Content-Type is one of some."""
 
-    __slots__ = ("_expression", "_remembered")
+    __slots__ = ("_exact", "_patterns", "_remembered")
 
     def __init__(self, patterns: Sequence[str]) -> None:
         """Take what ``checked_media_type`` gave."""
-        expressions = [re.escape(pattern).replace(r"\*", "[^/]*") for pattern in patterns]
-        self._expression = re.compile("|".join(expressions) or r"(?!)")
+        self._exact = frozenset(pattern for pattern in patterns if "*" not in pattern)
+        self._patterns = [
+            Pattern.of(re.escape(pattern).replace(r"\*", "[^/]*"), whole=True)
+            for pattern in patterns
+            if "*" in pattern
+        ]
         self._remembered = lru_cache(maxsize=256)(self._matches)
 
     def __call__(self, content_type: bytes) -> bool:
@@ -56,4 +62,5 @@ class MediaTypes:
         return self._remembered(content_type)
 
     def _matches(self, content_type: bytes) -> bool:
-        return self._expression.fullmatch(media_type(content_type)) is not None
+        found = media_type(content_type)
+        return found in self._exact or any(pattern.search(found) for pattern in self._patterns)

@@ -8,6 +8,8 @@ from urllib.parse import quote
 
 from attrs import frozen
 
+from .pattern import Pattern
+
 _ENCODED = re.compile("%([0-9A-Fa-f]{2})")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
@@ -88,7 +90,7 @@ class PathMatch:
     matches: Callable[[str], bool]
     prefix: str | None = None
     exact: str | None = None
-    pattern: re.Pattern[str] | None = None
+    pattern: Pattern | None = None
 
     @classmethod
     def of(cls, text: str) -> PathMatch:
@@ -103,11 +105,8 @@ class PathMatch:
             exact = _written(text[1:].strip())
             return cls(text, lambda path: path == exact, exact=exact)
         if text.startswith("~"):
-            try:
-                pattern = re.compile(text[1:].strip())
-            except re.error as error:
-                raise ValueError(f"this is no regular expression: {error}") from None
-            return cls(text, lambda path: pattern.search(path) is not None, pattern=pattern)
+            pattern = Pattern.of(text[1:].strip())
+            return cls(text, pattern.search, pattern=pattern)
         if not text.startswith("/"):
             raise ValueError('expected "/prefix", "= /exact" or "~ regex"')
         prefix = _written(text)

@@ -15,7 +15,7 @@ from .target import DEFAULT_PORTS, Authority, parse_authority
 
 _PARTS = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.-]*):)?(?://([^/?#]*))?(.*)", re.DOTALL)
 # A field that is not in RFC 9110, as HTML has it: seconds, then "url=", perhaps in quotes.
-_REFRESH = re.compile(r"(\s*[0-9.]+\s*[;,]\s*(?:url\s*=\s*)?)([\"']?)(.*?)(\2\s*)", re.IGNORECASE)
+_BEFORE_REFRESH = re.compile(r"\s*[0-9.]+\s*[;,]\s*(?:url\s*=\s*)?", re.IGNORECASE)
 # RFC 8288 section 3: a link's target stands in angle brackets before its parameters.
 _LINK = re.compile(r"<([^<>]*)>(?=\s*(?:[;,]|\Z))")
 
@@ -113,8 +113,15 @@ def one_slash(path: str) -> str:
 
 def map_refresh(value: str, mapping: Mapping) -> str:
     """Map the reference in a Refresh field."""
-    match = _REFRESH.fullmatch(value)
-    return value if match is None else match[1] + match[2] + mapping(match[3]) + match[4]
+    match = _BEFORE_REFRESH.match(value)
+    if match is None:
+        return value
+    # White space is taken off by hand: an expression that may stop before any of it tries each.
+    written = value[match.end() :]
+    text = written.rstrip()
+    quote = text[:1] if text[:1] in ('"', "'") and text[1:].endswith(text[:1]) else ""
+    inner = text[1:-1] if quote else text
+    return match[0] + quote + mapping(inner) + quote + written[len(text) :]
 
 
 def map_links(value: str, mapping: Mapping) -> str:

@@ -11,8 +11,7 @@ from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
 from .pacing import Bucket, Flow
-from .sweeper import Sweeper
-from .tunnel import Tunnel
+from .tunnel import Joint, Tunnel
 
 Count = Callable[[int], bool]
 """Is told how many bytes pass; gives ``False`` when they may not, for then it closed the tunnel."""
@@ -54,11 +53,7 @@ class PacedTunnel(Tunnel):
 
     def __init__(
         self,
-        client: Any,
-        upstream: Any,
-        sweeper: Sweeper,
-        idle_seconds: float,
-        ended: Callable[[Tunnel], None],
+        joint: Joint,
         upload: tuple[Sequence[Bucket], Count],
         download: tuple[Sequence[Bucket], Count],
     ) -> None:
@@ -67,9 +62,10 @@ class PacedTunnel(Tunnel):
         :param upload: what paces and counts what the client sends.
         :param download: and what the other side sends.
         """
+        client, upstream = joint.client, joint.upstream
         self._upload = _Way(client, upload[0], partial(self._deliver, upstream, upload[1]))
         self._download = _Way(upstream, download[0], partial(self._deliver, client, download[1]))
-        super().__init__(client, upstream, sweeper, idle_seconds, ended)
+        super().__init__(joint)
 
     def _register_producers(self) -> None:
         self._client.registerProducer(self._download, True)

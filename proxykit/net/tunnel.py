@@ -6,9 +6,27 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
+from attrs import frozen
 from twisted.internet.interfaces import ISSLTransport
 
 from .sweeper import NEVER, Sweeper
+
+
+@frozen(slots=True, eq=False)
+class Joint:
+    """Two transports that a tunnel is to join; neither may have a producer registered.
+
+    :ivar client: the client's transport.
+    :ivar upstream: the other side's transport.
+    :ivar idle_seconds: how long neither side may send anything.
+    :ivar ended: called once, just before both transports are closed.
+    """
+
+    client: Any
+    upstream: Any
+    sweeper: Sweeper
+    idle_seconds: float
+    ended: Callable[[Tunnel], None]
 
 
 class Tunnel:
@@ -22,32 +40,19 @@ class Tunnel:
     :ivar reason: why it ended: ``"closed"``, ``"idle"``, ``"client lost"``, ``"upstream lost"``.
     """
 
-    def __init__(
-        self,
-        client: Any,
-        upstream: Any,
-        sweeper: Sweeper,
-        idle_seconds: float,
-        ended: Callable[[Tunnel], None],
-    ) -> None:
-        """Join two transports; neither may have a producer registered.
-
-        :param client: the client's transport.
-        :param upstream: the other side's transport.
-        :param idle_seconds: how long neither side may send anything.
-        :param ended: called once, just before both transports are closed.
-        """
-        self._client = client
-        self._upstream = upstream
-        self._sweeper = sweeper
-        self._idle_seconds = idle_seconds
-        self._ended: Callable[[Tunnel], None] | None = ended
+    def __init__(self, joint: Joint) -> None:
+        """Join two transports."""
+        self._client = joint.client
+        self._upstream = joint.upstream
+        self._sweeper = joint.sweeper
+        self._idle_seconds = joint.idle_seconds
+        self._ended: Callable[[Tunnel], None] | None = joint.ended
         self._client_done = self._upstream_done = False
         self.from_client_bytes = 0
         self.from_upstream_bytes = 0
         self.reason = ""
-        self.deadline = monotonic() + idle_seconds
-        sweeper.add(self)
+        self.deadline = monotonic() + joint.idle_seconds
+        joint.sweeper.add(self)
         self._register_producers()
 
     def _register_producers(self) -> None:

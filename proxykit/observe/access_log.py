@@ -45,6 +45,7 @@ class AccessLog:
         self._pending: IDelayedCall | None = None
         self._descriptor = -1
         self._failed = False
+        self._successor: AccessLog | None = None
         self.dropped = 0
 
     def start(self) -> None:
@@ -61,6 +62,9 @@ class AccessLog:
 
     def finished(self, record: ExchangeRecord) -> None:
         """See ``IExchangeObserver``."""
+        if self._successor is not None:
+            self._latest().finished(record)
+            return
         self._lines.append(self._format(record))
         if len(self._lines) >= _FLUSH_LINES:
             self.flush()
@@ -96,6 +100,21 @@ class AccessLog:
             self._pending = None
         self.flush()
         self._close()
+
+    def give_way(self, successor: AccessLog) -> None:
+        """Write what is buffered and close, for another log has taken this one's place.
+
+        :param successor: is told of the exchanges that began under this one and are not over yet.
+        """
+        self.stop()
+        self._successor = successor
+
+    def _latest(self) -> AccessLog:
+        """Give the log that has taken this one's place, or that one's, and so on."""
+        log = self
+        while log._successor is not None:
+            log = log._successor
+        return log
 
     def _flush_later(self) -> None:
         self._pending = None

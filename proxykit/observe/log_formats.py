@@ -159,4 +159,9 @@ def _custom(text: str) -> Format:
         values["local_time"] = _timestamp(record.started_at)
         return text.format_map(values).replace("\n", " ")
 
+    try:
+        line(_NOBODY)
+    except (KeyError, TypeError, ValueError) as error:
+        # What is said behind a colon; some numbers are none at times.
+        raise ConfigurationError(f"the log format {text!r} cannot be filled in: {error}") from error
     return line

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from urllib.parse import parse_qsl
@@ -12,6 +11,7 @@ from attrs import frozen
 
 from ..engine.exchange import Exchange
 from ..message.path import PathMatch, normalised_path
+from ..message.pattern import Pattern
 from ..message.request import Request
 from ..options import IPNetwork
 
@@ -66,7 +66,7 @@ class HostMatch:
 
     exact: frozenset[str] = frozenset()
     suffixes: tuple[str, ...] = ()
-    patterns: tuple[re.Pattern[str], ...] = ()
+    patterns: tuple[Pattern, ...] = ()
 
     @classmethod
     def of(cls, hosts: Iterable[str]) -> HostMatch | None:
@@ -76,12 +76,12 @@ class HostMatch:
         """
         exact: set[str] = set()
         suffixes: list[str] = []
-        patterns: list[re.Pattern[str]] = []
+        patterns: list[Pattern] = []
         for host in hosts:
             if host == "*":
                 return None
             if host.startswith("~"):
-                patterns.append(re.compile(host[1:].strip(), re.IGNORECASE))
+                patterns.append(Pattern.of(host[1:].strip(), case_sensitive=False))
             elif host.startswith("*."):
                 suffixes.append(host[1:].lower())
             else:
@@ -165,7 +165,7 @@ def _judge(wanted: Wanted) -> Callable[[Sequence[str]], bool]:
         return lambda values: bool(values) is wanted
     texts = [wanted] if isinstance(wanted, str) else list(wanted)
     exact = frozenset(text for text in texts if not text.startswith("~"))
-    patterns = [re.compile(text[1:].strip()) for text in texts if text.startswith("~")]
+    patterns = [Pattern.of(text[1:].strip()) for text in texts if text.startswith("~")]
 
     def judge(values: Sequence[str]) -> bool:
         return any(

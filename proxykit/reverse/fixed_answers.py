@@ -2,44 +2,43 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 
 from ..engine.exchange import Exchange
 from ..message.path import normalised_path
+from ..message.pattern import Pattern
 from ..message.response import Response
-from .templates import Rewrite, Template, group_names, group_values, one_leading_slash
+from .templates import Rewrite, Template, one_leading_slash
 
 Answer = Callable[[Exchange], Response]
 
 _PLACES = ("uri", "host", "path", "query", "scheme")
 
 
-def redirect_template(to: str, pattern: re.Pattern[str] | None) -> Template:
+def redirect_template(to: str, pattern: Pattern | None) -> Template:
     """Compile where a redirect leads.
 
     :param pattern: of the route's path: its groups can be filled in.
     :raises ValueError: for a place that there is not.
     """
-    return Template.of(to, (*_PLACES, *group_names(pattern)))
+    return Template.of(to, (*_PLACES, *(pattern.groups if pattern is not None else ())))
 
 
-def redirect(
-    to: str, status: int, pattern: re.Pattern[str] | None, rewrite: Rewrite | None
-) -> Answer:
+def redirect(to: str, status: int, pattern: Pattern | None, rewrite: Rewrite | None) -> Answer:
     """Make a route's answer that sends the client elsewhere.
 
     :param rewrite: what the route does to targets: ``{uri}``, ``{path}`` and ``{query}`` are what
         it makes of the client's.
     """
     template = redirect_template(to, pattern)
-    groups = [name for name in template.names if name not in _PLACES]
+    has_groups = not set(template.names).issubset(_PLACES)
 
     def answer(exchange: Exchange) -> Response:
         values = _values(exchange, rewrite)
-        if pattern is not None and groups:
-            match = pattern.search(normalised_path(exchange.request.path))
-            values |= group_values(match, groups)
+        if pattern is not None and has_groups:
+            # A filter may have changed the path since the route was chosen by it.
+            groups = pattern.captures(normalised_path(exchange.request.path))
+            values = (groups or dict.fromkeys(pattern.groups, "")) | values
         return Response(status, [(b"Location", template.fill(values).encode("ascii"))])
 
     return answer

@@ -22,6 +22,7 @@ from ..message.fields import EMPTY_SECTION, FieldSection, Headers
 from ..message.framing import Framing, Length, NoContent
 from ..message.request import Request
 from ..message.response import Response
+from ..net.files import FileRegion
 from ..net.proxy_protocol import ProxyHeader, header_of
 from ..net.sweeper import Sweeper
 from ..net.tls import client_context
@@ -159,6 +160,10 @@ class _WebClient:
     def send_content(self, data: bytes) -> None:
         """Write content."""
         self._request.write(data)
+
+    def send_file(self, region: FileRegion) -> None:
+        """Write content that lies in a file."""
+        self._request.write(region.read())
 
     def end_response(self, trailers: FieldSection) -> None:
         """Finish the request."""

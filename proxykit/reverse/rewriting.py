@@ -12,7 +12,8 @@ import re
 from collections.abc import Callable, Sequence
 
 from ..message.path import normalised_path
-from .templates import Rewrite, Template, group_names, group_values, one_leading_slash
+from ..message.pattern import Pattern
+from .templates import Rewrite, Template, one_leading_slash
 
 PathStep = Callable[[str, str], tuple[str, str]]
 """From a path and its query to others."""
@@ -52,18 +53,15 @@ def rewrite_of(
     return rewrite
 
 
-def checked_rule(pattern: str, to: str) -> tuple[re.Pattern[str], Template]:
+def checked_rule(pattern: str, to: str) -> tuple[Pattern, Template]:
     """Compile one rule.
 
     :param to: a path, with ``{1}`` or ``{name}`` for the expression's groups. The query is kept
         unless there is one here; then ``{query}`` is the client's.
     :raises ValueError: when the one is no regular expression or the other no path.
     """
-    try:
-        expression = re.compile(pattern)
-    except re.error as error:
-        raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
-    template = Template.of(to, ("query", *group_names(expression)))
+    expression = Pattern.of(pattern)
+    template = Template.of(to, ("query", *expression.groups))
     if not re.match(r"/[!-~]*\Z", to):
         raise ValueError(f"expected a path such as /new/{{1}}, got {to!r}")
     return expression, template
@@ -94,14 +92,13 @@ def _strip(prefix: str) -> PathStep:
     return strip
 
 
-def _first_rule(rules: Sequence[tuple[re.Pattern[str], Template]]) -> PathStep:
+def _first_rule(rules: Sequence[tuple[Pattern, Template]]) -> PathStep:
     def apply(path: str, query: str) -> tuple[str, str]:
         for pattern, template in rules:
-            match = pattern.search(path)
-            if match is None:
+            groups = pattern.captures(path)
+            if groups is None:
                 continue
-            names = [name for name in template.names if name != "query"]
-            filled = template.fill({"query": query, **group_values(match, names)})
+            filled = template.fill({**groups, "query": query})
             path, mark, changed = filled.partition("?")
             # A server that builds a reference from //x would name another host.
             return one_leading_slash(path), changed if mark else query

@@ -14,7 +14,6 @@ segments, and routes that differ in fields, query, client or method only.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 
 from attrs import frozen
@@ -25,10 +24,6 @@ from .split import Choice
 
 # Below this, trying one after the other costs less than the look-ups.
 _FEW = 4
-
-# The literal characters at the front of an anchored expression.
-_LITERAL = re.compile(r"(?:\^|\\A)((?:[A-Za-z0-9_/~%-]|\\[./~-])+)")
-_REPEATS = frozenset("*+?{")
 
 
 @frozen(slots=True, eq=False)
@@ -164,20 +159,6 @@ def _whole_segments(path: PathMatch | None) -> str:
         return ""
     if path.prefix is not None:
         return path.prefix.rstrip("/")
-    return _front(path.pattern.pattern) if path.pattern is not None else ""
-
-
-def _front(pattern: str) -> str:
-    """Give the whole segments that an anchored expression begins with.
-
-    It errs on the side of giving none: an alternative anywhere, or flags, and it gives up.
-    """
-    match = _LITERAL.match(pattern)
-    if match is None or "|" in pattern or "(?" in pattern:
-        return ""
-    literal = match[1]
-    if pattern[match.end() : match.end() + 1] in _REPEATS:
-        literal = literal[: -2 if literal[-2:-1] == "\\" else -1]
-    literal = literal.replace("\\", "")
     # What stands behind the last slash may be a part of a segment only.
-    return literal[: literal.rfind("/")] if literal.startswith("/") else ""
+    front = path.pattern.front if path.pattern is not None else ""
+    return front[: front.rfind("/")] if front.startswith("/") else ""

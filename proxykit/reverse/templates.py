@@ -55,20 +55,6 @@ class Template:
         return text
 
 
-def group_names(pattern: re.Pattern[str] | None) -> tuple[str, ...]:
-    """Give the names of a regular expression's groups: numbers, and names where they have one."""
-    if pattern is None:
-        return ()
-    return (*(str(number) for number in range(1, pattern.groups + 1)), *pattern.groupindex)
-
-
-def group_values(match: re.Match[str] | None, names: Iterable[str]) -> dict[str, str]:
-    """Give what the groups of a match hold, ``""`` for those that had no part in it."""
-    if match is None:
-        return dict.fromkeys(names, "")
-    return {name: match[int(name) if name.isdigit() else name] or "" for name in names}
-
-
 def one_leading_slash(text: str) -> str:
     """Give a path that begins with one slash where it began with several.
 

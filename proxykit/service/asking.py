@@ -26,7 +26,11 @@ def exchange_for(
     :param fields: field lines.
     :raises BadRequest: when that is no request.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise BadRequest(f"expected an http or https URL, got {url!r}: {error}") from None
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise BadRequest(f"expected an http or https URL, got {url!r}")
     method, scheme = method.upper(), parts.scheme
@@ -36,7 +40,7 @@ def exchange_for(
         target = origin
     elif scheme == "https" or method == "CONNECT":
         method, scheme = "CONNECT", "http"
-        target = host = host if parts.port else f"{host}:{443 if parts.scheme == 'https' else 80}"
+        target = host = host if port else f"{host}:{443 if parts.scheme == 'https' else 80}"
     else:
         target = f"http://{parts.netloc}{origin}"
     reader = RequestReader(HeadLimits())

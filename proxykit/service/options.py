@@ -59,7 +59,7 @@ class _Mode(usage.Options):
 
     def _cache(self) -> dict[str, Any]:
         size: str | None = self["cache"]
-        memory = None if size is None else int(size) if size.isdigit() else size
+        memory = None if size is None else int(size) if size.isdecimal() else size
         if self["cache-dir"] is None:
             return {"store": "memory", "size": memory}
         cache = {"store": "disk", "directory": self["cache-dir"]}
@@ -174,7 +174,7 @@ class ReverseOptions(_Mode):
     def opt_backend(self, backend: str) -> None:
         """A server to send to: URL[,weight=N], http, https or unix:. Repeats; one is required."""
         url, comma, weight = backend.partition(",weight=")
-        if comma and not weight.isdigit():
+        if comma and not weight.isdecimal():
             raise usage.UsageError(f"--backend {backend}: the weight is not a number")
         self._backends.append({"url": url, "weight": int(weight)} if comma else {"url": url})
 

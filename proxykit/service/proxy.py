@@ -163,7 +163,9 @@ class ProxyService(Service):
         else:
             self._take_over(configuration, plan, access_log)
             _log.info("the configuration was reloaded")
-        self._notifier.notify("READY=1")
+        finally:
+            # Whatever a plug-in raises: what was there before goes on, and systemd must know it.
+            self._notifier.notify("READY=1")
         before = self.reloads
         self.reloads = Reloads(
             before.succeeded + (not problems),
@@ -179,7 +181,7 @@ class ProxyService(Service):
         self._configuration = configuration
         if access_log is not self._access_log:
             access_log.start()
-            self._access_log.stop()
+            self._access_log.give_way(access_log)
             self._access_log = access_log
         closing: dict[str, Deferred[Any]] = {}
         for endpoint, each in list(self._open.items()):
@@ -238,9 +240,9 @@ class ProxyService(Service):
             plan.pipeline,
             self._environment.sweeper,
             plan.head_limits,
+            protocol_of(plan),
             plan.connections,
             plan.connections_per_client,
-            protocol_of(plan),
         )
         tls = None if plan.tls is None else ServerTls(plan.tls)
         factory: Any = listener if tls is None else TLSMemoryBIOFactory(tls, False, listener)

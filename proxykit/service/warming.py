@@ -12,6 +12,7 @@ from typing import Any
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
+from ..engine.client import UnseenClient
 from ..engine.exchange import Exchange
 from ..engine.forwarding import Direction
 from ..engine.pipeline import Pipeline
@@ -20,7 +21,7 @@ from ..errors import BadRequest, ProxykitError
 from ..message.fields import FieldSection
 from ..message.framing import Framing
 from ..message.response import Response
-from ..net.proxy_protocol import NOBODY, ProxyHeader
+from ..net.files import FileRegion
 from ..observe.admin.control import Refused, WarmUp, WarmUpStatus
 from ..upstream.connection import UpstreamConnection
 from .asking import exchange_for
@@ -187,7 +188,7 @@ class _Running:
         self.start()
 
 
-class _Asking:
+class _Asking(UnseenClient):
     """The client's side of one request; see ``engine.client.Client``. It throws content away.
 
     :ivar status: of the response, 0 while there is none.
@@ -222,30 +223,21 @@ class _Asking:
         if ended is not None:
             ended(self, why)
 
-    def proxied_for(self) -> ProxyHeader:
-        return NOBODY
-
-    def send_interim(self, head: bytes) -> None:
-        """Nobody waits for it."""
-
     def send_response(self, response: Response, fields: bytes, framing: Framing) -> None:
         self.status = response.status
 
     def send_content(self, data: bytes) -> None:
         self.size += len(data)
 
+    def send_file(self, region: FileRegion) -> None:
+        self.size += len(region)
+
     def end_response(self, trailers: FieldSection) -> None:
         self._end("")
-
-    def flush(self) -> None:
-        """Nothing was written."""
 
     def abort_response(self) -> None:
         self._end(self.exchange.detail or "the response was cut short")
 
-    def hold_request(self, hold: bool) -> None:
-        """There is no content."""
-
     def start_tunnel(self, head: bytes, upstream: UpstreamConnection, data: bytes) -> None:
-        upstream.abandon()
+        super().start_tunnel(head, upstream, data)
         self.give_up("it became a tunnel")

@@ -17,7 +17,8 @@ from ..errors import (
 from ..http1.limits import HeadLimits
 from ..http1.reader import ResponseReader
 from ..message.response import Response
-from ..net.socks import CredentialsRefused, MalformedSocks, Reply, RequestRefused
+from ..net.socks.client import CredentialsRefused, RequestRefused
+from ..net.socks.words import MalformedSocks, Reply
 
 
 class Handshake(Protocol):

@@ -12,7 +12,7 @@ from attrs import evolve, field, frozen
 
 from ..errors import BadRequest
 from ..message.target import Authority, parse_authority
-from ..net.socks import ClientHandshake
+from ..net.socks.client import ClientHandshake
 from .connector import Connector, TcpConnector
 from .handshakes import ConnectHandshake, Handshake
 from .parent_connector import ParentConnector

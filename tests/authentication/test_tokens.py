@@ -62,6 +62,15 @@ def expected(*algorithms, issuer=(), audience=(), leeway=0.0, user="sub", groups
 PEM_KEYS = parse_keys(pem(RSA))
 
 
+def test_keys_that_only_begin_are_found_out_at_once():
+    started = time.perf_counter()
+
+    with pytest.raises(ValueError, match="no public key"):
+        parse_keys(b"-----BEGIN A-----" * 15_000)
+
+    assert time.perf_counter() - started < 1.0
+
+
 def part(value):
     return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=")
 

@@ -10,6 +10,7 @@ import pytest
 from proxykit.command import main
 from proxykit.config.endpoints import endpoint_description
 from proxykit.config.load import ConfigurationErrors, parse
+from proxykit.config.schema import configuration_schema
 
 GOOD = """
 [pool.app]
@@ -122,6 +123,23 @@ def test_the_schema_names_the_filters_options(capsys):
     assert main(["schema"]) == 0
     schema = json.loads(capsys.readouterr().out)
     assert "rules" in schema["$defs"]["filter.access"]["properties"]
+
+
+def test_the_schema_lets_one_value_stand_for_a_list_of_one():
+    listener = configuration_schema()["$defs"]["ReverseListener"]
+    text = {"type": "string"}
+    wanted = [text, {"type": "array", "items": text}]
+    assert listener["properties"]["listen"]["anyOf"] == wanted
+
+
+def test_one_value_of_any_kind_stands_for_a_list_of_one():
+    table = "rewrite = { match = '^/a', to = '/b' }"
+    text = GOOD.replace('strip_prefix = "/api"', f'methods = "GET"\n{table}')
+
+    route = parse(text, Path("."), "f.toml").reverse["site"].routes[0]
+
+    assert route.methods == ["GET"]
+    assert [rule.to for rule in route.rewrite] == ["/b"]
 
 
 POOL = '[pool.a]\n{}\n[reverse.r]\nlisten = ":1"\n[[reverse.r.routes]]\npool = "a"\n'

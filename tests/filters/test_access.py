@@ -205,7 +205,7 @@ def test_of_a_tunnel_the_url_is_its_host_and_port():
 def test_an_expression_that_could_stall_is_refused_or_harmless():
     with pytest.raises(ValueError, match="too large"):
         AccessOptions.model_validate(deny(url="((a{30}){30})"))
-    with pytest.raises(ValueError, match="no regular expression"):
+    with pytest.raises(ValueError, match="a back-reference"):
         AccessOptions.model_validate(deny(url=r"(a)\1"))
     # By backtracking this would outlive the sun, and the test's time-out.
     assert allows(deny(url="(a+)+$"), exchange("http://a/" + "a" * 200 + "!"))

@@ -58,6 +58,10 @@ def test_a_file_switches_it_within_a_second(tmp_path):
     assert ask(subject, clock) is None
 
 
+def test_a_file_that_cannot_be_looked_for_is_none(tmp_path):
+    assert ask(build(tmp_path, file="x" * 300)) is None
+
+
 def test_some_clients_are_served_all_the_same(tmp_path):
     subject = build(tmp_path, allow=["10.0.0.0/8", "2001:db8::/32"])
 

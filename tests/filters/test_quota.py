@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
-from twisted.python.failure import Failure
 
 from proxykit.errors import ConfigurationError
 from proxykit.filters.quota import QuotaFactory
@@ -24,12 +23,13 @@ from proxykit.filters.quota.periods import span_of
 from proxykit.filters.quota.store import Change, Store, Used
 from proxykit.options import BuildContext
 from tests.filters.exchanges import exchange
+from tests.threads import ThreadsClock
 
 NOON = datetime(2025, 6, 10, 12, 0, 0).timestamp()
 
 
-class Reactor(Clock):
-    """A clock whose threads do their work when the clock is advanced, and a wall clock."""
+class Reactor(ThreadsClock):
+    """A clock with threads, and a wall clock."""
 
     def __init__(self, now=NOON):
         super().__init__()
@@ -37,21 +37,6 @@ class Reactor(Clock):
 
     def now(self):
         return self.began + self.seconds()
-
-    def getThreadPool(self):
-        return self
-
-    def callInThreadWithCallback(self, done, call, *arguments):
-        def work():
-            try:
-                done(True, call(*arguments))
-            except BaseException:
-                done(False, Failure())
-
-        self.callLater(0, work)
-
-    def callFromThread(self, call, *arguments):
-        call(*arguments)
 
 
 class Proxy:

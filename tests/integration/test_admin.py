@@ -102,6 +102,20 @@ def test_it_answers_only_to_names_that_are_its_own(api, host, status, path):
     assert api.ask("GET", path, headers={"Host": host})[0] == status
 
 
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        (b"Host: \xff", 421),
+        (b"Host: localhost\r\nAuthorization: \xff", 401),
+        (b"Host: localhost\r\nAuthorization: Bearer \xe9", 401),
+    ],
+)
+def test_bytes_that_are_no_text_are_refused_like_others(api, fields, status):
+    request = b"GET /api/status HTTP/1.1\r\n%s\r\nConnection: close\r\n\r\n"
+
+    assert exchange(api.address, request % fields).startswith(b"HTTP/1.1 %d " % status)
+
+
 def test_no_other_origin_may_read_an_answer(api):
     for method in ("OPTIONS", "GET"):
         headers = {"Origin": "http://evil.example", "Access-Control-Request-Method": "GET"}
@@ -336,7 +350,7 @@ def test_entries_are_listed_by_prefix_and_no_more_than_asked_for(proxy, api):
         f"http://a.example/list/{number}" for number in (1, 2, 3)
     ]
     assert len(api.get("/api/caches/main/entries")["entries"]) == 4
-    for limit in ("0", "1001", "x", "-1", "9" * 30):
+    for limit in ("0", "1001", "x", "-1", "9" * 30, "000000001" + "9" * 9):
         assert api.refusal("GET", f"/api/caches/main/entries?limit={limit}")[0] == 400
 
 
@@ -423,6 +437,14 @@ def test_a_warm_up_says_what_failed(api):
     assert failures["http://a.example/missing"] == "answered 404"
     assert "expected an http or https URL" in failures["ftp://a/"]
     assert set(failures) == set(urls) - {"http://a.example/fine"}
+
+
+@pytest.mark.parametrize("url", ["http://[::1/", "http://a:99999/"])
+def test_a_warm_up_goes_on_after_what_is_no_url(api, url):
+    found = warmed(api, {"urls": [url, "http://a.example/after"], "listener": "site"})
+
+    assert (found["done"], found["failed"]) == (2, 1)
+    assert [failed for failed, _ in found["failures"]] == [url]
 
 
 def test_a_warm_up_asks_for_the_variant_that_it_is_told(proxy, api):

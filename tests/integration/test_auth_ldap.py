@@ -9,7 +9,7 @@ from base64 import b64encode
 import pytest
 
 from demo.certificates import make_certificate
-from demo.proxies import Proxy, free_port
+from demo.proxies import free_port
 from tests.integration.directory import SEARCHER, SEARCHER_PASSWORD, SUFFIX, Directory
 from tests.scripted import ScriptedOrigin, exchange, reply
 
@@ -30,32 +30,23 @@ def origin():
 
 
 @pytest.fixture
-def serve(tmp_path, origin):
+def serve(configured, tmp_path, origin):
     """Start a proxy whose users are in a directory."""
-    proxies = []
 
     def start(options, more=""):
-        port = free_port()
         (tmp_path / "searcher").write_text(SEARCHER_PASSWORD + "\n")
-        file = tmp_path / f"proxykit-{port}.toml"
-        access = tmp_path / f"access-{port}.log"
         values = ", ".join(f"{name} = {json.dumps(value)}" for name, value in options.items())
-        file.write_text(
-            f'[log]\naccess = "{access}"\nformat = "json"\n'
-            f'[pool.a]\nservers = ["{origin.url}"]\n'
-            f'[reverse.a]\nlisten = ["127.0.0.1:{port}"]\n'
-            f'[[reverse.a.filters]]\nuse = "auth"\nldap = {{ {values} }}\n'
-            f'user_header = "X-User"\ngroups_header = "X-Groups"\n{more}\n'
-            '[[reverse.a.routes]]\npool = "a"\n'
+        return configured(
+            lambda port: (
+                f'[pool.a]\nservers = ["{origin.url}"]\n'
+                f'[reverse.a]\nlisten = ["127.0.0.1:{port}"]\n'
+                f'[[reverse.a.filters]]\nuse = "auth"\nldap = {{ {values} }}\n'
+                f'user_header = "X-User"\ngroups_header = "X-Groups"\n{more}\n'
+                '[[reverse.a.routes]]\npool = "a"\n'
+            )
         )
-        proxy = Proxy(tmp_path, "serve", "--config", str(file), port=port)
-        proxy.access_log = access
-        proxies.append(proxy.__enter__())
-        return proxy
 
-    yield start
-    for proxy in proxies:
-        proxy.stop()
+    return start
 
 
 def searching(directory, **more):

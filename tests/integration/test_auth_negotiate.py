@@ -12,7 +12,6 @@ import gssapi
 import pytest
 
 from demo.origins import PAGE
-from demo.proxies import Proxy, free_port
 from tests.integration.kerberos import REALM, Realm
 from tests.scripted import exchange
 
@@ -24,31 +23,23 @@ def realm(tmp_path_factory):
 
 
 @pytest.fixture
-def serve(tmp_path, origins, realm, monkeypatch):
+def serve(configured, tmp_path, origins, realm, monkeypatch):
     """Start a forward proxy for a realm's users."""
     for name in ("KRB5_CONFIG", "KRB5RCACHEDIR"):
         monkeypatch.setenv(name, realm.environment[name])
-    proxies = []
 
     def start(options, more=""):
-        port = free_port()
         (tmp_path / "groups").write_text(f"staff: alice alice@{REALM}\n")
-        file, access = tmp_path / f"proxykit-{port}.toml", tmp_path / f"access-{port}.log"
-        file.write_text(
-            f'[log]\naccess = "{access}"\nformat = "json"\n'
-            f'[forward.a]\nlisten = ["127.0.0.1:{port}"]\nallow_private = true\n'
-            f"connect_ports = [{origins.https_port}]\n"
-            f'[[forward.a.filters]]\nuse = "auth"\ngroups = "groups"\n{more}\n'
-            f'groups_header = "X-Groups"\nuser_header = "X-User"\nnegotiate = {{ {options} }}\n'
+        return configured(
+            lambda port: (
+                f'[forward.a]\nlisten = ["127.0.0.1:{port}"]\nallow_private = true\n'
+                f"connect_ports = [{origins.https_port}]\n"
+                f'[[forward.a.filters]]\nuse = "auth"\ngroups = "groups"\n{more}\n'
+                f'groups_header = "X-Groups"\nuser_header = "X-User"\nnegotiate = {{ {options} }}\n'
+            )
         )
-        proxy = Proxy(tmp_path, "serve", "--config", str(file), port=port)
-        proxy.access_log = access
-        proxies.append(proxy.__enter__())
-        return proxy
 
-    yield start
-    for proxy in proxies:
-        proxy.stop()
+    return start
 
 
 def curl(realm, proxy, *options):

@@ -12,7 +12,7 @@ import time
 import pytest
 
 from demo.proxies import Proxy, free_port
-from tests.scripted import ScriptedOrigin, exchange, read_until, reply
+from tests.scripted import ScriptedOrigin, ThreadedServer, exchange, read_until, reply
 
 FINE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 LOG = "{method} {target} {upstream} {status} {error} {detail}"
@@ -125,33 +125,16 @@ def test_an_https_parent_is_verified(serve, parent, origin, certificate):
             assert b"tls_certificate_error" in answer
 
 
-class TlsFront:
+class TlsFront(ThreadedServer):
     """Takes TLS connections and joins them to a port."""
 
     def __init__(self, certificate, port):
+        super().__init__()
         self._context = certificate.server_context()
         self._behind = port
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listening.getsockname()[1]
 
-    def __enter__(self):
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self._listening.shutdown(socket.SHUT_RDWR)
-        self._listening.close()
-
-    def _accept(self):
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = self._listening.accept()
-                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
-
-    def _serve(self, client):
+    def serve(self, client):
         with (
-            contextlib.suppress(OSError),
-            client,
             self._context.wrap_socket(client, server_side=True) as tls,
             socket.create_connection(("127.0.0.1", self._behind)) as behind,
         ):

@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
-import threading
 import time
 
 import pytest
 
 from demo.proxies import Proxy, free_port
 from proxykit.net.proxy_protocol import HeaderReader, ProxyHeader, encode
-from tests.scripted import ScriptedOrigin, exchange, read_all, read_until, reply
+from tests.scripted import ScriptedOrigin, ThreadedServer, exchange, read_all, read_until, reply
 
 FINE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -148,44 +147,28 @@ def test_a_reload_can_turn_headers_on_for_a_socket_that_stays(serve, origin):
 # --- sending ----------------------------------------------------------------------------------
 
 
-class ToldOrigin:
+class ToldOrigin(ThreadedServer):
     """Answers requests on connections that begin with a header; remembers the headers.
 
     :ivar told: the header of each connection and how many requests came on it.
     """
 
     def __init__(self, certificate=None):
+        super().__init__()
         self.told = []
         self._context = certificate.server_context() if certificate else None
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listening.getsockname()[1]
 
-    def __enter__(self):
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self._listening.shutdown(socket.SHUT_RDWR)
-        self._listening.close()
-
-    def _accept(self):
-        with contextlib.suppress(OSError):
-            while True:
-                connection, _ = self._listening.accept()
-                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
-
-    def _serve(self, connection):
-        with contextlib.suppress(OSError), connection:
-            reader = HeaderReader()
-            while (header := reader.feed(connection.recv(1))) is None:
-                pass
-            entry = [header, 0]
-            self.told.append(entry)
-            if self._context is None:
-                self._answer(connection, entry)
-            else:
-                with self._context.wrap_socket(connection, server_side=True) as tls:
-                    self._answer(tls, entry)
+    def serve(self, connection):
+        reader = HeaderReader()
+        while (header := reader.feed(connection.recv(1))) is None:
+            pass
+        entry = [header, 0]
+        self.told.append(entry)
+        if self._context is None:
+            self._answer(connection, entry)
+        else:
+            with self._context.wrap_socket(connection, server_side=True) as tls:
+                self._answer(tls, entry)
 
     def _answer(self, connection, entry):
         while read_until(connection, b"\r\n\r\n"):

@@ -11,8 +11,12 @@ import threading
 from pathlib import Path
 
 import pytest
+from sdnotify import SystemdNotifier
+from twisted.internet.task import Clock
 
 from demo.proxies import Proxy, free_port
+from proxykit.config.load import parse
+from proxykit.service.proxy import ProxyService
 from tests.scripted import ScriptedOrigin, exchange, read_until, reply
 
 ROOT = Path(__file__).parents[2]
@@ -206,3 +210,25 @@ def test_the_demonstration_succeeds():
 
     assert finished.returncode == 0, finished.stdout
     assert "All is right" in finished.stdout
+
+
+class NoReactor(Clock):
+    """Enough of a reactor for a service that is not started."""
+
+    nameResolver = None
+
+
+def test_systemd_is_told_that_a_reload_is_over_whatever_was_raised_in_it(tmp_path, monkeypatch):
+    def reread():
+        raise RuntimeError("a plug-in's fault")
+
+    told = []
+    monkeypatch.setattr(SystemdNotifier, "__init__", lambda self: None)
+    monkeypatch.setattr(SystemdNotifier, "notify", lambda self, state: told.append(state))
+    listener = parse('[forward.a]\nlisten = ":1"', tmp_path, "f.toml")
+    service = ProxyService(listener, NoReactor(), reread)
+
+    with pytest.raises(RuntimeError):
+        service.reload()
+
+    assert told == ["RELOADING=1", "READY=1"]

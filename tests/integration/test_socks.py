@@ -12,7 +12,7 @@ import bcrypt
 import pytest
 
 from demo.proxies import Proxy, free_port
-from proxykit.net.socks import Datagram, decode_datagram, encode_address, encode_datagram
+from proxykit.net.socks.addresses import Datagram, decode_datagram, encode_address, encode_datagram
 from tests.scripted import ScriptedOrigin, read_all, reply
 
 PROBE = Path(__file__).with_name("probe")

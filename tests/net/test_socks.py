@@ -6,21 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxykit.net.socks import (
-    ClientHandshake,
-    Credentials,
-    CredentialsRefused,
-    Datagram,
-    Greeting,
-    MalformedSocks,
-    Method,
-    Reply,
-    RequestRefused,
-    ServerHandshake,
-    SocksRequest,
-    decode_datagram,
-    encode_datagram,
-)
+from proxykit.net.socks.addresses import Datagram, decode_datagram, encode_datagram
+from proxykit.net.socks.client import ClientHandshake, CredentialsRefused, RequestRefused
+from proxykit.net.socks.server import Credentials, Greeting, ServerHandshake, SocksRequest
+from proxykit.net.socks.words import MalformedSocks, Method, Reply
 
 V6 = b"\x20\x01\x0d\xb8" + b"\0" * 11 + b"\1"
 

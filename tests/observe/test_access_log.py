@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from itertools import pairwise
 
 import attrs
 import pytest
@@ -71,7 +72,14 @@ def test_no_line_can_be_forged(log_format, hostile):
     assert line.isascii()
 
 
-@pytest.mark.parametrize("text", ["{nothing}", "{unclosed", "no field"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{nothing}", "{unclosed", "no field",
+        "{status:q}", "{status:{width}}",
+        "{upstream_ms:.1f}",  # there is none where no server was asked
+    ],
+)  # fmt: skip
 def test_a_format_that_says_nothing_sensible_is_refused(text):
     with pytest.raises(ConfigurationError):
         compile_format(text)
@@ -103,6 +111,25 @@ def test_a_file_that_was_moved_away_is_opened_anew(tmp_path):
     log.stop()
 
     assert (old.read_text(), path.read_text()) == ("/a?b\n", "/a?b\n")
+
+
+def test_what_began_under_a_log_that_was_replaced_is_in_the_new_one(tmp_path):
+    clock = Clock()
+    logs = [AccessLog(str(tmp_path / str(n)), f"{n} {{target}}", clock) for n in range(3)]
+    logs[0].start()
+    logs[0].finished(RECORD)
+    for before, after in pairwise(logs):
+        after.start()
+        before.give_way(after)
+
+    logs[0].finished(RECORD)
+    logs[1].finished(RECORD)
+    logs[2].stop()
+
+    lines = [(tmp_path / str(n)).read_text() for n in range(3)]
+    assert lines == ["0 /a?b\n", "", "2 /a?b\n2 /a?b\n"]
+    assert not any(log.dropped for log in logs)
+    assert not clock.getDelayedCalls()
 
 
 def test_a_full_disk_costs_lines_and_nothing_else():

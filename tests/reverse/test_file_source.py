@@ -5,32 +5,12 @@ from __future__ import annotations
 import os
 
 import pytest
-from twisted.internet.task import Clock
-from twisted.python.failure import Failure
 
 from proxykit.reverse import file_source
 from proxykit.reverse.file_source import FileSource
+from tests.threads import ThreadsClock
 
 CONTENT = bytes(range(256)) * 1024  # four pieces
-
-
-class Reactor(Clock):
-    """A clock whose threads do their work when the clock is advanced."""
-
-    def getThreadPool(self):
-        return self
-
-    def callInThreadWithCallback(self, done, call, *arguments):
-        def work():
-            try:
-                done(True, call(*arguments))
-            except BaseException:
-                done(False, Failure())
-
-        self.callLater(0, work)
-
-    def callFromThread(self, call, *arguments):
-        call(*arguments)
 
 
 class Taker:
@@ -70,7 +50,7 @@ def reading(request, monkeypatch):
 def give(tmp_path, start=0, size=256 * 1024, taker=None):
     file = tmp_path / "file"
     file.write_bytes(CONTENT)
-    reactor = Reactor()
+    reactor = ThreadsClock()
     source = FileSource(reactor, os.open(file, os.O_RDONLY), start, size)
     taker = taker or Taker()
     taker.source = source

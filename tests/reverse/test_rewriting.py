@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from proxykit.message.path import normalised_path
+from proxykit.message.pattern import Pattern
 from proxykit.reverse.fixed_answers import redirect
 from proxykit.reverse.rewriting import checked_rule, rewrite_of
 from proxykit.reverse.templates import Template
@@ -90,7 +89,7 @@ def test_what_is_left_of_a_stripped_path_stays_where_the_route_saw_it(rest):
 
 
 def location(to, pattern=None, rewrite=None, **request):
-    answer = redirect(to, 308, re.compile(pattern) if pattern else None, rewrite)
+    answer = redirect(to, 308, Pattern.of(pattern) if pattern else None, rewrite)
     return answer(an_exchange(**request)).headers.get(b"Location").decode()
 
 

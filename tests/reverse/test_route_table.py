@@ -20,7 +20,7 @@ from proxykit.reverse.conditions import (
     method_condition,
     query_condition,
 )
-from proxykit.reverse.route_table import RouteTable, _front
+from proxykit.reverse.route_table import RouteTable, _whole_segments
 from proxykit.reverse.router import ReverseRouter
 from proxykit.reverse.split import always
 from tests.reverse.requests import an_exchange
@@ -120,7 +120,7 @@ def test_the_table_finds_what_trying_each_route_in_order_finds(routes, requests)
     ],
 )
 def test_the_whole_segments_in_front_of_an_expression_are_known(expression, front):
-    assert _front(expression) == front
+    assert _whole_segments(PathMatch.of(f"~ {expression}")) == front
 
 
 @pytest.mark.parametrize(

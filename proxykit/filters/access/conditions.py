@@ -6,7 +6,6 @@ remembered answer that says, for what an exchange has, which rules' conditions o
 
 from __future__ import annotations
 
-import re
 import time as clock
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -14,6 +13,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
 from ...engine.exchange import Exchange
+from ...message.domain import domain_glob
+from ...message.pattern import Pattern
 from .options import WEEKDAYS, Rule, is_list, minutes
 from .tables import Condition, InLists, Lists, bits_of, rules_by
 from .urls import path_condition, url_condition
@@ -141,7 +142,7 @@ def _group(entries: Sequence[tuple[int, Any]], lists: Lists) -> Condition:
 def _domain(entries: Sequence[tuple[int, Any]], lists: Lists) -> Condition:
     exact: list[tuple[int, str]] = []
     below: list[tuple[int, str]] = []
-    globs: list[tuple[int, re.Pattern[str]]] = []
+    globs: list[tuple[int, Pattern]] = []
     everything = 0
     for bit, text in entries:
         if is_list(text):
@@ -150,7 +151,7 @@ def _domain(entries: Sequence[tuple[int, Any]], lists: Lists) -> Condition:
         if text == "*":
             everything |= bit
         elif "*" in name:
-            globs.append((bit, re.compile(_glob(text))))
+            globs.append((bit, domain_glob(text)))
         else:
             if not text.startswith("*."):
                 exact.append((bit, name))
@@ -169,23 +170,13 @@ def _domain(entries: Sequence[tuple[int, Any]], lists: Lists) -> Condition:
             found |= belows.get(host[at + 1 :], 0)
             at = host.find(".", at + 1)
         for bit, glob in globs:
-            if glob.fullmatch(host):
+            if glob.search(host):
                 found |= bit
         return found
 
     return Condition(
         "domain", bits_of(entries), lambda exchange: known(exchange.host), known.cache_clear
     )
-
-
-def _glob(pattern: str) -> str:
-    """Write a domain with asterisks inside as an expression; each is any text without a dot."""
-    prefix = ""
-    if pattern.startswith("."):
-        prefix, pattern = r"(?:.+\.)?", pattern[1:]
-    elif pattern.startswith("*."):
-        prefix, pattern = r".+\.", pattern[2:]
-    return prefix + re.escape(pattern).replace(r"\*", "[^.]*")
 
 
 # --- what needs no table ----------------------------------------------------------------------

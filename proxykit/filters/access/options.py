@@ -12,7 +12,7 @@ from ...lists.entries import DOMAINS, NAMES, NETWORKS, URLS
 from ...message.domain import checked_domain
 from ...message.path import checked_path_match
 from ...message.pattern import Pattern
-from ...options import IPNetwork, Options, PortNumber, parse_network, parse_size
+from ...options import IPNetwork, OneOrMore, Options, PortNumber, parse_network, parse_size
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|2[0-3]|24):([0-5][0-9])\Z")
@@ -33,10 +33,6 @@ LIST_KINDS = {
 def is_list(value: object) -> bool:
     """Say whether a condition's value names a list."""
     return isinstance(value, str) and _LIST.match(value) is not None
-
-
-def _as_list(value: object) -> object:
-    return value if isinstance(value, list) else [value]
 
 
 def _checked_network(value: object) -> object:
@@ -117,27 +113,20 @@ def minutes(text: str) -> tuple[int, int]:
     return first * 60 + second, third * 60 + fourth
 
 
-Networks = Annotated[
-    list[
-        Annotated[
-            IPNetwork | str, BeforeValidator(_checked_network), WithJsonSchema({"type": "string"})
-        ]
-    ],
-    BeforeValidator(_as_list),
+Networks = OneOrMore[
+    Annotated[
+        IPNetwork | str, BeforeValidator(_checked_network), WithJsonSchema({"type": "string"})
+    ]
 ]
-Domains = Annotated[
-    list[Annotated[str, AfterValidator(_checked_domain)]], BeforeValidator(_as_list)
-]
-Times = Annotated[list[Annotated[str, AfterValidator(_checked_time)]], BeforeValidator(_as_list)]
-Weekdays = Annotated[
-    list[Annotated[str, AfterValidator(_checked_weekdays)]], BeforeValidator(_as_list)
-]
-Paths = Annotated[list[Annotated[str, AfterValidator(_checked_path)]], BeforeValidator(_as_list)]
-Urls = Annotated[list[Annotated[str, AfterValidator(_checked_url)]], BeforeValidator(_as_list)]
-Types = Annotated[list[Annotated[str, AfterValidator(_checked_type)]], BeforeValidator(_as_list)]
-Sizes = Annotated[list[Annotated[str, AfterValidator(_checked_size)]], BeforeValidator(_as_list)]
-Texts = Annotated[list[str], BeforeValidator(_as_list)]
-Ports = Annotated[list[PortNumber], BeforeValidator(_as_list)]
+Domains = OneOrMore[Annotated[str, AfterValidator(_checked_domain)]]
+Times = OneOrMore[Annotated[str, AfterValidator(_checked_time)]]
+Weekdays = OneOrMore[Annotated[str, AfterValidator(_checked_weekdays)]]
+Paths = OneOrMore[Annotated[str, AfterValidator(_checked_path)]]
+Urls = OneOrMore[Annotated[str, AfterValidator(_checked_url)]]
+Types = OneOrMore[Annotated[str, AfterValidator(_checked_type)]]
+Sizes = OneOrMore[Annotated[str, AfterValidator(_checked_size)]]
+Texts = OneOrMore[str]
+Ports = OneOrMore[PortNumber]
 
 
 class Rule(Options):

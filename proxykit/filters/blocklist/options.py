@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from ...options import Duration, Options, Size
+from ...options import Duration, OneOrMore, Options, Size
 
 _URL = re.compile(r"https?://[!-~]+\Z")
 
@@ -41,16 +41,12 @@ def _entry(value: Any) -> Any:
     return {"file": value} if isinstance(value, str) else value
 
 
-def _as_list(value: Any) -> Any:
-    return value if isinstance(value, list) else [value]
-
-
 class BlocklistOptions(Options):
     """Which lists, and what is answered."""
 
-    lists: Annotated[
-        list[Annotated[ListEntry, BeforeValidator(_entry)]], BeforeValidator(_as_list)
-    ] = Field(min_length=1, description="Files, or tables with file and url.")
+    lists: OneOrMore[Annotated[ListEntry, BeforeValidator(_entry)]] = Field(
+        min_length=1, description="Files, or tables with file and url."
+    )
     images: Literal["pixel", "page"] = Field(
         default="pixel",
         description="What a blocked image is answered with: an empty one, or the page.",

@@ -6,24 +6,17 @@ expression sees them as UTF-8 or as Latin-1, each byte a character.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import re2
 from attrs import frozen
 
+from ...message.pattern import why_not
+
 _MOST_INSTRUCTIONS = 1000
 """The largest compiled expression. Those that people write have under 100; RE2's slowest way takes
 5 ns for each instruction and byte, and cannot be interrupted."""
-
-# What RE2 says of what it does not do, and what that is called.
-_WORDS = (
-    (re.compile(r"invalid perl operator: \(\?<?[=!]"), "look-around"),
-    (re.compile(r"invalid escape sequence: \\[1-9]"), "a back-reference"),
-    (re.compile(r"bad repetition operator: .*\+\Z"), "a possessive quantifier"),
-    (re.compile(r"invalid perl operator: \(\?>"), "an atomic group"),
-)
 
 
 @frozen(slots=True, eq=False, repr=False)
@@ -57,18 +50,8 @@ def compiled(source: bytes, *, utf8: bool = False) -> Expression:
     try:
         expression = re2.compile(source, options)
     except re2.error as error:
-        raise ValueError(_reason(error)) from None
+        raise ValueError(why_not(error)) from None
     size = max(expression.programsize, expression.reverseprogramsize)
     if size > _MOST_INSTRUCTIONS:
         raise ValueError("the regular expression is too large; its repetitions multiply")
     return Expression(size, expression.groups, expression.finditer, expression.search)
-
-
-def _reason(error: re2.error) -> str:
-    reason = error.args[0] if error.args else "?"
-    if isinstance(reason, bytes):
-        reason = reason.decode("utf-8", "replace")
-    for known, words in _WORDS:
-        if known.match(reason):
-            return f"{words} cannot be had in time linear in the text (RE2: {reason})"
-    return f"this is no regular expression of RE2's: {reason}"

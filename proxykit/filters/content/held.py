@@ -56,7 +56,7 @@ class HeldContent:
     Whatever goes wrong, the content goes on as it came: in its coding, byte for byte.
     """
 
-    __slots__ = ("_filtering", "_held", "_limits", "_pieces", "_what", "_workers")
+    __slots__ = ("_filtering", "_held", "_limits", "_room", "_what", "_workers")
 
     def __init__(self, filtering: Filtering, limits: Limits, workers: Workers, what: str) -> None:
         """Begin to hold.
@@ -67,22 +67,23 @@ class HeldContent:
         self._limits = limits
         self._workers = workers
         self._what = what
-        self._pieces: list[bytes] | None = []  # None: it is not held any more
-        self._held = 0
+        # One piece: a server may send byte by byte, and a list would hold fifty for each.
+        self._held: bytearray | None = bytearray()  # None: it is not held any more
+        self._room = 0  # what it has taken of the room for all
 
     def feed(self, chunk: bytes) -> bytes:
         """See ``IBodyFilter``: gives nothing until it holds too much, then all as it came."""
-        pieces = self._pieces
-        if pieces is None:
+        held = self._held
+        if held is None:
             return chunk
         room = self._limits.room
-        pieces.append(chunk)
+        held += chunk
         size = len(chunk)
-        if self._held + size <= self._limits.size and size <= room.left:
-            self._held += size
+        if len(held) <= self._limits.size and size <= room.left:
+            self._room += size
             room.left -= size
             return b""
-        if self._held + size > self._limits.size:
+        if len(held) > self._limits.size:
             self._say(f"it is larger than {self._limits.size} bytes")
         else:
             self._say("too much is held of other contents")
@@ -90,10 +91,10 @@ class HeldContent:
 
     def finish(self) -> bytes | Deferred[bytes]:
         """See ``IBodyFilter``."""
-        if self._pieces is None:
+        if self._held is None:
             return b""
-        content = b"".join(self._pieces)
-        self._pieces = []  # and room for it is made when this is forgotten
+        content = bytes(self._held)
+        self._held = bytearray()  # and room for it is made when this is forgotten
         if not content:
             return b""
         try:
@@ -121,10 +122,10 @@ class HeldContent:
 
     def _let_go(self) -> bytes:
         """Give what is held, and make room for others."""
-        pieces, self._pieces = self._pieces, None
-        self._limits.room.left += self._held
-        self._held = 0
-        return b"".join(pieces or ())
+        held, self._held = self._held, None
+        self._limits.room.left += self._room
+        self._room = 0
+        return bytes(held or b"")
 
     def __del__(self) -> None:
         # An exchange that ends early just forgets its transforms.

@@ -5,19 +5,15 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from ...message.media_types import checked_media_type
-from ...options import Duration, Options, Size
+from ...options import Duration, OneOrMore, Options, Size
 from .substitution import Part, Substitution
 from .url_pattern import UrlPattern
 
 _MOST_BUFFER = 64 << 20
 _REFERENCE = re.compile(r"\{\{([0-9]{1,2})\}\}|\{([0-9]{1,2})\}")
-
-
-def _as_list(value: object) -> object:
-    return [value] if isinstance(value, str) else value
 
 
 def _checked_url(value: str) -> str:
@@ -56,11 +52,9 @@ def _parts(text: str) -> list[Part]:
 
 
 Flags = Annotated[str, AfterValidator(_checked_flags)]
-Urls = Annotated[list[Annotated[str, AfterValidator(_checked_url)]], BeforeValidator(_as_list)]
-Types = Annotated[
-    list[Annotated[str, AfterValidator(checked_media_type)]], BeforeValidator(_as_list)
-]
-Files = Annotated[list[str], BeforeValidator(_as_list)]
+Urls = OneOrMore[Annotated[str, AfterValidator(_checked_url)]]
+Types = OneOrMore[Annotated[str, AfterValidator(checked_media_type)]]
+Files = OneOrMore[str]
 
 
 class Replacement(Options):

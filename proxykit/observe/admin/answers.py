@@ -16,6 +16,7 @@ from twisted.web.iweb import IRequest
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
+from ...message.media_types import media_type
 from ...options import Options
 from .control import Refused
 
@@ -35,9 +36,9 @@ _FIELDS = (
 )
 
 
-def set_fields(request: IRequest, media_type: bytes) -> None:
+def set_fields(request: IRequest, content_type: bytes) -> None:
     """Set the fields that every answer has."""
-    request.setHeader(b"Content-Type", media_type)
+    request.setHeader(b"Content-Type", content_type)
     request.setHeader(b"Server", b"proxykit")
     for name, value in _FIELDS:
         request.setHeader(name, value)
@@ -170,7 +171,8 @@ def number(request: Any, name: str, default: int, most: int) -> int:
     :raises Refused: when it is none, or more than there may be.
     """
     text = argument(request, name, str(default))
-    if not (text.isascii() and text.isdigit()) or not 1 <= int(text[:9]) <= most:
+    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(most))
+    if not is_number or not 1 <= int(text) <= most:
         raise Refused(f"{name} must be a number from 1 to {most}")
     return int(text)
 
@@ -180,8 +182,7 @@ def posted(request: Any, model: type[Model]) -> Model:
 
     :raises Refused: for all that is wrong with it.
     """
-    media_type = (request.getHeader("content-type") or "").partition(";")[0].strip().lower()
-    if media_type != "application/json":
+    if media_type(request.getHeader(b"content-type") or b"") != "application/json":
         raise Refused("the content must be application/json", 415)
     try:
         return model.model_validate_json(request.content.read())

@@ -103,14 +103,14 @@ class _Root(Resource):
 
     def getChildWithDefault(self, path: bytes, request: Any) -> Any:
         """Judge the request, then look it up."""
-        if not _is_own_host(request.getHeader("host"), self._site.hosts):
+        if not _is_own_host(request.getHeader(b"host"), self._site.hosts):
             # DNS rebinding: a name of an attacker's that resolves to a loopback address would
             # make this server part of his origin.
             return ErrorAnswer(421, "this is not known by that name; admin.hosts names others")
         if path == b"" and not request.postpath:
             return self._page
         token = self._site.token
-        if token is None or not is_token(request.getHeader("authorization"), token):
+        if token is None or not is_token(request.getHeader(b"authorization"), token):
             fields = {b"WWW-Authenticate": b'Bearer realm="proxykit"'}
             return ErrorAnswer(401, "the token is missing or another one", fields)
         return super().getChildWithDefault(path, request)  # type: ignore[no-untyped-call]
@@ -119,11 +119,11 @@ class _Root(Resource):
         return no_such_thing()
 
 
-def _is_own_host(host: str | None, hosts: Collection[str]) -> bool:
+def _is_own_host(host: bytes | None, hosts: Collection[str]) -> bool:
     """Say whether a Host field holds a name that no one else can have given to us."""
     try:
-        name = parse_authority((host or "").encode("latin-1")).host
-    except (BadRequest, UnicodeEncodeError):
+        name = parse_authority(host or b"").host
+    except BadRequest:
         return False
     if name == "localhost" or name in hosts:
         return True
@@ -147,6 +147,7 @@ class _Metrics(Call):
 
         control = self._control
         scrape = Scrape(control.status(), control.pools(), await control.caches())
-        content, media_type = exposition(self._metrics, scrape, request.getHeader("accept") or "")
+        accept: bytes = request.getHeader(b"accept") or b""
+        content, media_type = exposition(self._metrics, scrape, accept.decode("latin-1"))
         set_fields(request, media_type.encode("ascii"))
         return content

@@ -82,11 +82,11 @@ def _make_token(path: Path) -> None:
         new.unlink(missing_ok=True)
 
 
-def is_token(authorization: str | None, token: bytes) -> bool:
+def is_token(authorization: bytes | None, token: bytes) -> bool:
     """Say whether an Authorization field holds the token (RFC 6750 section 2.1).
 
     It takes as long whatever the field holds.
     """
-    scheme, _, given = (authorization or "").partition(" ")
-    is_bearer = scheme.lower() == "bearer"
-    return compare_digest(given.strip().encode("utf-8", "surrogateescape"), token) and is_bearer
+    scheme, _, given = (authorization or b"").partition(b" ")
+    is_bearer = scheme.lower() == b"bearer"
+    return compare_digest(given.strip(), token) and is_bearer

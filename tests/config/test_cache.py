@@ -70,7 +70,7 @@ def test_a_cache_is_read_with_the_keys_of_its_store():
         ('use = "main"', 'use = "other"', "f.toml:20: reverse.site.routes[0].cache: there is no cache 'other'"),
         ('"404"', '"500"', "f.toml:22: reverse.site.routes[0].cache.lifetimes: a 500 is not stored"),
         ('path = "/static/"', 'path = "static"', "f.toml:26: reverse.site.routes[0].cache.rules[0].path: expected"),
-        ('path = "/static/"', 'url = "a(?=b)"', "f.toml:26: reverse.site.routes[0].cache.rules[0].url[0]: this is no regular expression (RE2's syntax)"),
+        ('path = "/static/"', 'url = "a(?=b)"', "f.toml:26: reverse.site.routes[0].cache.rules[0].url[0]: look-around cannot be had"),
         ('force_lifetime = "1h"', "heuristic_percent = -1", "f.toml:27: reverse.site.routes[0].cache.rules[0].heuristic_percent: "),
         ("lifetimes =", "lifetime_s =", "f.toml:22: reverse.site.routes[0].cache.lifetime_s: unknown key; did you mean 'lifetime"),
     ],

@@ -39,9 +39,9 @@ class Sick(ScriptedOrigin):
     def __init__(self, name, checked=FINE):
         self.checked = checked
         self.name = name
-        super().__init__(self.serve)
+        super().__init__(self.follow)
 
-    def serve(self, connection, head):
+    def follow(self, connection, head):
         if b"/health" in head:
             self.checked(connection, head) if callable(self.checked) else connection.sendall(
                 self.checked
@@ -211,7 +211,7 @@ def test_a_server_that_fails_is_left_out_without_any_checks(tmp_path, two):
         asked = len(one.heads())
         assert used(proxy, 10) == {b"two"}
         assert len(one.heads()) == asked == 3
-        one.script = one.serve
+        one.script = one.follow
         eventually(lambda: used(proxy) == {b"one", b"two"})
 
 
@@ -231,7 +231,7 @@ def test_a_circuit_breaker_opens_and_closes(tmp_path, two):
     with serving(tmp_path, [one], pool) as proxy:
         answers = [status(ask(proxy)) for _ in range(6)]
         asked = len(one.heads())
-        one.script = one.serve
+        one.script = one.follow
         eventually(lambda: status(ask(proxy)) == 200)
         assert [status(ask(proxy)) for _ in range(3)] == [200] * 3
 

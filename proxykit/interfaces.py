@@ -52,6 +52,7 @@ __all__ = [
     "IResponseBodyFilter",
     "IResponseFilter",
     "IServerSource",
+    "ISharedCacheStore",
     "IStoredBody",
 ]
 
@@ -424,6 +425,24 @@ class ICacheStore(Interface):
         """No configuration and no exchange uses the store any more.
 
         Called in whichever thread finds that out.
+        """
+
+
+class ISharedCacheStore(Interface):
+    """A store that other processes purge, too; it provides this beside ``ICacheStore``.
+
+    What this process fetches while another one purges it must not be stored. Of what ``hear`` has
+    told, the cache takes care. What is purged after that, and before an entry that is being
+    committed can be found by everybody, is the store's: then it gives up the entry.
+    """
+
+    def hear() -> Any:
+        """Say what others have purged since this was called last.
+
+        It is called before a request is sent whose response may be stored, before another request
+        waits for that, and before its entry is committed; always behind a ``lookup`` of the key.
+
+        :returns: a sequence of ``proxykit.caching.purging.Purged``, in order.
         """
 
 

@@ -36,6 +36,7 @@ from .delivery import Delivery
 from .heads import make_head
 from .plan import Plan, SharedFailure
 from .policy import Verdict, judge
+from .purging import Purged
 from .reader import Reader
 from .stored import StoredHead
 
@@ -66,6 +67,7 @@ class _Identity:
 class Fetch(Relay):
     """See above.
 
+    :ivar moment: when it began, for who purges: see ``SharedCache.moment``.
     :ivar content: what arrives, ``None`` while nothing is to be read.
     :ivar deadline: see ``net.sweeper``; then those who wait for it wait no more.
     """
@@ -86,6 +88,7 @@ class Fetch(Relay):
         "_waiting",
         "content",
         "deadline",
+        "moment",
     )
 
     def __init__(
@@ -111,6 +114,7 @@ class Fetch(Relay):
         self._callbacks: list[Callable[[ProxykitError | None], None]] = []
         self.content: Arriving | None = None
         self._requested_at = exchange.now
+        self.moment = fetcher.moment()
         self._stopped = False
         self._progressing = False
         self.deadline = NEVER
@@ -149,8 +153,19 @@ class Fetch(Relay):
         for then in callbacks:
             then(error)
 
+    @property
+    def is_outdated(self) -> bool:
+        """Whether what it brings was purged since it began: nobody who comes later may have it."""
+        return self._purged() is not None
+
+    def _purged(self) -> Purged | None:
+        tags = None if self._head is None else self._head.tags
+        return self._fetcher.purged_since(self.moment, self._asked, tags)
+
     def may_join(self, asked: Asked) -> bool:
         """Say whether another request can have what this one brings."""
+        if self.is_outdated:
+            return False
         if self._fate is _Fate.UNKNOWN:
             return True
         head = self._head
@@ -288,7 +303,8 @@ class Fetch(Relay):
     ) -> None:
         self._head = head
         writer = None
-        if not verdict.reason:
+        purged = self._purged()
+        if not verdict.reason and (purged is None or purged.soft):
             writer = self._fetcher.store.begin(self._asked.key, size)
         self.content = Arriving(writer)
         self._fate = _Fate.SHARED if writer is None else _Fate.KEPT
@@ -355,7 +371,12 @@ class Fetch(Relay):
         self._fate = _Fate.ANSWERED
         self._leave_table()
         chosen = self._fetcher.freshen(
-            self._asked, self._plan.candidates, response, self._requested_at, self.exchange.now
+            self._asked,
+            self._plan.candidates,
+            response,
+            self._requested_at,
+            self.exchange.now,
+            self.moment,
         )
         waiting, self._waiting = self._waiting, []
         for index, reader in enumerate(waiting):
@@ -420,7 +441,7 @@ class Fetch(Relay):
         content.is_complete = True
         writer = content.take_writer()
         if writer is not None and self._head is not None:
-            self._fetcher.commit(self._asked, self._head, writer)
+            self._fetcher.commit(self._asked, self._head, writer, self.moment)
         self._leave_table()
         self._done(None)
         for reader in self._readers[:]:

@@ -22,6 +22,7 @@ from .heads import freshened_head
 from .keys import SLICE, selecting
 from .partial import combine_and_commit
 from .plan import Plan
+from .purging import Purged
 from .reader import Reader
 from .requests import own_request
 from .shared import SharedCache
@@ -118,7 +119,8 @@ class Fetcher:
         asked = evolve(asked, range=None, head_only=False, facts=asked.facts.as_get())
         names = tuple(name for name, _ in stored.head.selecting)
         table_key = _table_key(asked, names)
-        if table_key in self._shared.fetches:
+        under_way = self._shared.fetches.get(table_key)
+        if under_way is not None and not under_way.is_outdated:
             return
         candidates = (stored,) if stored.head.span is None else ()
         plan = Plan(b"stale", candidates, bool(candidates), table_key, background=True)
@@ -136,7 +138,7 @@ class Fetcher:
         """
         table_key = _table_key(asked, ()) if self._may_wait(asked) else None
         fetch = self._shared.fetches.get(table_key) if table_key is not None else None
-        if fetch is not None:
+        if fetch is not None and not fetch.is_outdated:
             fetch.when_done(then)
             return
         plan = Plan(b"partial", table_key=table_key, background=True)
@@ -199,8 +201,25 @@ class Fetcher:
         """See ``SharedCache.mark_private``."""
         self._shared.mark_private(key)
 
-    def commit(self, asked: Asked, head: StoredHead, writer: Any) -> None:
-        """Store a response whose content is complete."""
+    def moment(self) -> int:
+        """See ``SharedCache.moment``."""
+        return self._shared.moment()
+
+    def purged_since(
+        self, moment: int, asked: Asked, tags: frozenset[bytes] | None
+    ) -> Purged | None:
+        """See ``SharedCache.purged_since``."""
+        return self._shared.purged_since(moment, asked.key, tags)
+
+    def commit(self, asked: Asked, head: StoredHead, writer: Any, moment: int) -> None:
+        """Store a response whose content is complete.
+
+        :param moment: when it was asked for: what was purged since is not stored, or is stale.
+        """
+        purged = self.purged_since(moment, asked, head.tags)
+        if purged is not None and not purged.soft:
+            writer.abort()
+            return
         if head.terms.lifetime > head.initial_age and not head.terms.validated_only:
             self._shared.unmark_private(asked.key)
         else:
@@ -208,6 +227,8 @@ class Fetcher:
             self._shared.mark_private(asked.key)
         self._shared.aliases.note(asked.key, head.section.values.get(b"no-vary-search"))
         self._shared.note_commit(asked.key)
+        if purged is not None:
+            head = head.expired(head.responded_at)
         if head.span is None or SLICE in asked.key:
             if head.span is None:
                 head = evolve(head, complete=writer.body.size)
@@ -227,9 +248,11 @@ class Fetcher:
         response: Response,
         requested_at: float,
         responded_at: float,
+        moment: int,
     ) -> StoredResponse | None:
         """Update what a 304 or a HEAD's response is about (RFC 9111 sections 4.3.4 and 4.3.5).
 
+        :param moment: when it was asked for: what was purged since stays as the purge left it.
         :returns: what answers the request now, ``None`` when it is about nothing that is stored.
         """
         values = response.section.values
@@ -240,7 +263,10 @@ class Fetcher:
             head, storable = freshened_head(
                 asked, stored.head, response, requested_at, responded_at
             )
-            if storable:
+            purged = self._shared.purged_since(moment, asked.stored_key, stored.head.tags)
+            if purged is not None:
+                stored = StoredResponse(head, stored.body)
+            elif storable:
                 if head.terms.lifetime > head.initial_age:
                     self._shared.unmark_private(asked.key)
                 self.store.update(asked.stored_key, stored, head)

@@ -275,7 +275,8 @@ class RouteCache:
             return True
         if asked.head_only:
             relay.exchange.cache = "miss"
-            relay.watch = partial(self._head_answered, relay, asked, matching, why)
+            moment = self._shared.moment()
+            relay.watch = partial(self._head_answered, relay, asked, matching, why, moment)
             return False
         if not matching and self._fetcher.is_private(asked.key):
             # It was not for the cache a moment ago: the client's own request goes, conditions
@@ -311,16 +312,19 @@ class RouteCache:
         asked: Asked,
         matching: Sequence[StoredResponse],
         why: bytes,
+        moment: int,
         response: Response,
     ) -> None:
         """Update or give up what is stored by a HEAD's response (RFC 9111 section 4.3.5)."""
         values = response.section.values
         now = self._clock()
         for stored in matching if response.status == 200 else ():
+            if self._shared.purged_since(moment, asked.stored_key, stored.head.tags):
+                continue
             length = values.get(b"content-length")
             same_length = length is None or length == b"%d" % (stored.head.complete or 0)
             if same_length and validates(values, stored.head.section.values, only=True):
-                self._fetcher.freshen(asked, (stored,), response, now, now)
+                self._fetcher.freshen(asked, (stored,), response, now, now, moment)
             else:
                 self._store.update(asked.stored_key, stored, stored.head.expired(now))
         _say(relay, why, response)
@@ -339,7 +343,7 @@ class RouteCache:
             for key in changed_uris(
                 self._uri_key(exchange), self._namespace, response.section.values
             ):
-                self._store.purge(self._shared.aliases.resolve(key), soft=False)
+                self._shared.purge(key, soft=False)
         _say(relay, b"method", response)
 
     # --- keys and rules -----------------------------------------------------------------------

@@ -176,18 +176,16 @@ class ServiceControl:
     async def purge(self, cache: str, purge: Purge) -> int:
         """See ``Control``."""
         plan = self._cache(cache)
-        store, soft = plan.shared.store, purge.soft
+        shared, soft = plan.shared, purge.soft
         results: list[Any]
         if purge.all:
-            results = [store.purge_prefix(b"", soft=soft)]
+            results = [shared.purge_prefix(b"", soft=soft)]
         elif purge.tag is not None:
-            results = [store.purge_tag(purge.tag.encode("utf-8"), soft=soft)]
+            results = [shared.purge_tag(purge.tag.encode("utf-8"), soft=soft)]
         elif purge.prefix is not None:
-            results = [store.purge_prefix(key, soft=soft) for key in _keys(plan, purge.prefix)]
+            results = [shared.purge_prefix(key, soft=soft) for key in _keys(plan, purge.prefix)]
         else:
-            resolve = plan.shared.aliases.resolve
-            keys = _keys(plan, purge.url or "")
-            results = [store.purge(resolve(key), soft=soft) for key in keys]
+            results = [shared.purge(key, soft=soft) for key in _keys(plan, purge.url or "")]
         return sum([await _result(each) for each in results])
 
     def _cache(self, name: str) -> CachePlan:

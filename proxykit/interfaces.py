@@ -455,15 +455,17 @@ class ICacheInspection(Interface):
     def statistics() -> Any:
         """Sum up.
 
-        :returns: a ``proxykit.caching.stored.StoreStatistics``, or an awaitable of one.
+        :returns: a ``proxykit.caching.stored.StoreStatistics``, or an awaitable of one; ``None``
+            when it cannot be said now.
         """
 
     def entries(prefix: bytes, limit: int) -> Any:
         """List what is stored under keys that begin with something, in any order.
 
         :param limit: list no more keys than this.
-        :returns: a sequence of pairs, a key and the sequence of ``StoredResponse`` under it; or an
-            awaitable of one.
+        :returns: a sequence of pairs, a key and the sequence of ``StoredResponse`` under it, whose
+            bodies may have nothing but a size; or an awaitable of one; ``None`` when it cannot be
+            said now.
         """
 
 

@@ -152,7 +152,7 @@ class ServiceControl:
         found: list[tuple[bytes, Any]] = []
         # One more than is shown, to know whether there is more.
         for key in _keys(plan, prefix) if prefix else [b""]:
-            found += await _result(store.entries(key, limit + 1 - len(found)))
+            found += await _entries_of(cache, store, key, limit + 1 - len(found))
             if len(found) > limit:
                 break
         shown = _entries(found[:limit], with_fields=False)
@@ -167,7 +167,7 @@ class ServiceControl:
             key = plan.shared.aliases.resolve(key)
             found.append((key, await _result(store.lookup(key))))
             if ICacheInspection.providedBy(store):
-                found += await _result(store.entries(key + PARTS, _MOST_SHOWN + 1))
+                found += await _entries_of(cache, store, key + PARTS, _MOST_SHOWN + 1)
         shown = _entries(found, with_fields=True)
         if not shown:
             raise Refused(f"the cache {cache} holds nothing for {url}", 404)
@@ -279,6 +279,19 @@ async def _cache(name: str, plan: CachePlan, results: Counter[str]) -> CacheStat
         fetching=len(shared.fetches),
         results=dict(results),
     )
+
+
+async def _entries_of(
+    name: str, store: Any, prefix: bytes, limit: int
+) -> Sequence[tuple[bytes, Any]]:
+    """Give what a store says of its entries.
+
+    :raises Refused: when it cannot say it now.
+    """
+    found: Sequence[tuple[bytes, Any]] | None = await _result(store.entries(prefix, limit))
+    if found is None:
+        raise Refused(f"the store of the cache {name} cannot be asked now", 503)
+    return found
 
 
 def _keys(plan: CachePlan, url: str) -> list[bytes]:

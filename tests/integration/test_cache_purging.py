@@ -70,9 +70,9 @@ class Machine:
         elif store == "redis":
             if shutil.which("redis-server") is None:
                 pytest.skip("there is no redis-server")
-            redis = Redis(directory).start()
-            stack.callback(redis.stop)
-            self._cache = f'url = "{redis.url}"\ntimeout = "2s"'
+            self.redis = Redis(directory).start()
+            stack.callback(self.redis.stop)
+            self._cache = f'url = "{self.redis.url}"\ntimeout = "2s"'
 
     def start(self):
         port, admin = free_port(), free_port()
@@ -85,6 +85,7 @@ class Machine:
         proxy = self._stack.enter_context(
             Proxy(self._directory, "serve", "--config", str(file), port=port)
         )
+        proxy.file = file
         proxy.admin = Api(("127.0.0.1", admin), token_of(self._directory))
         path = b"/ready/%d" % port
         self._site.put(path, fresh())

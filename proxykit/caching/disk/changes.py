@@ -349,18 +349,20 @@ class Transaction:
         :param reserve: bytes that are needed beside what is there.
         :returns: whether there is more to be done, in another transaction.
         """
-        for _ in range(_EVICTED_AT_ONCE):
-            if not self._is_too_much(reserve):
-                return False
+        count = 0
+        while count < _EVICTED_AT_ONCE and self._is_too_much(reserve):
             leaving = self._queues.next_to_leave()
             if leaving is None:
-                return False
+                break
             number, mourned = leaving
             record = self.index.record(self.transaction, packed_number(number))
             if mourned and record is not None:
                 self._queues.mourn(record.key)
             self.drop(number, record.key if record is not None else None)
-        return True
+            count += 1
+        if count:
+            self.index.count_evicted(self.transaction, count)
+        return count == _EVICTED_AT_ONCE
 
     def _is_too_much(self, reserve: int) -> bool:
         room = self.limits.size - self.index.file_bytes() - reserve

@@ -5,7 +5,7 @@ what a transaction wrote is there as a whole or not at all, whenever its process
 
 Tables:
 
-    meta       the version, and ``Counters``
+    meta       the version, ``Counters``, and how many entries gave way to others
     keys       a key -> numbers and revisions of the responses under it, the newest first
     entries    number -> sealed: key, head, size, checksums of the blocks; see ``Record``
     bodies     number -> content, where that is small
@@ -314,6 +314,16 @@ class Index:
                 if not name.startswith(start):
                     return
                 yield name, value
+
+    def evicted(self, transaction: Any) -> int:
+        """Give how many entries gave way to others so far."""
+        data = transaction.get(b"evicted", db=self.meta)
+        return 0 if data is None else unpacked_number(data)
+
+    def count_evicted(self, transaction: Any, count: int) -> None:
+        """Count entries that gave way to others."""
+        count += self.evicted(transaction)
+        transaction.put(b"evicted", packed_number(count), db=self.meta)
 
     def note_purge(self, transaction: Any, owner: bytes, purged: Purged) -> None:
         """Remember a purge, and forget the oldest of too many.

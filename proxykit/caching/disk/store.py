@@ -19,11 +19,11 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from ...interfaces import ICacheStore, ISharedCacheStore
+from ...interfaces import ICacheInspection, ICacheStore, ISharedCacheStore
 from ..keys import PARTS
 from ..pieces import Pieces
 from ..purging import Purged
-from ..stored import StoredHead, StoredResponse
+from ..stored import StoredHead, StoredResponse, StoreStatistics
 from .asked import Asked
 from .body import DiskBody, load_all
 from .changes import Limits, Note, Purge, Put, Remove, Update
@@ -31,6 +31,7 @@ from .complaint import Complaint
 from .files import OpenFile, open_body
 from .front import Front, FrontEntry, most_files
 from .index import LONGEST_KEY, OWNER_SIZE, index_key, unpack_references
+from .inspection import list_entries, sum_up
 from .loading import Loaded, Loader
 from .opened import OpenedDirectory
 from .purges import Purges, concerns
@@ -55,7 +56,7 @@ class _Pending:
     left: int = 0
 
 
-@implementer(ICacheStore, ISharedCacheStore)
+@implementer(ICacheStore, ISharedCacheStore, ICacheInspection)
 class DiskStore:
     """Keeps responses on disk, and what is asked for often in memory.
 
@@ -193,6 +194,34 @@ class DiskStore:
     def purge_prefix(self, prefix: bytes, *, soft: bool) -> int | Deferred[int]:
         """See ``ICacheStore``."""
         return self._purge("prefix", prefix, soft=soft)
+
+    # --- ICacheInspection ---------------------------------------------------------------------
+
+    async def statistics(self) -> StoreStatistics | None:
+        """See ``ICacheInspection``."""
+        found: StoreStatistics | None = await self._inspect(sum_up, self.size)
+        return found
+
+    async def entries(
+        self, prefix: bytes, limit: int
+    ) -> Sequence[tuple[bytes, Sequence[StoredResponse]]] | None:
+        """See ``ICacheInspection``; what the clerk has not written yet is not among them."""
+        found: Sequence[Any] | None = await self._inspect(list_entries, prefix, limit)
+        return found
+
+    async def _inspect(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        """Call something with the index in a thread; give ``None`` when that cannot be had."""
+        opening = self._open()
+        if opening is not None:
+            await opening
+        disk = self._disk
+        if disk is None or disk.index is None:
+            return None
+        try:
+            return await disk.in_thread(call, disk.index, *arguments)
+        except lmdb.Error as error:
+            self._complaint.say(error)
+            return None
 
     def close(self) -> None:
         """See ``ICacheStore``."""

@@ -16,22 +16,23 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from time import monotonic, time
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, FirstError, gatherResults, succeed
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from ...interfaces import ICacheStore, ISharedCacheStore
+from ...interfaces import ICacheInspection, ICacheStore, ISharedCacheStore
 from ..keys import PARTS
 from ..packing import Unreadable, checksum
 from ..purging import Purged, hardest
-from ..stored import StoredHead, StoredResponse
+from ..stored import StoredHead, StoredResponse, StoreStatistics
 from .client import Command, RedisAway, RedisClient, RedisRefused
 from .content import INLINE, RedisBody, RedisWriter, chunks_of, cut_in_chunks, is_chunk
+from .inspection import list_entries, sum_up
 from .purges import PurgeList
 from .records import NAME_SIZE, pack_response, unpack_response
 
@@ -48,9 +49,10 @@ _MEASURE_SECONDS = 5.0
 _USED_MEMORY = b"used_memory:"
 
 Found = tuple[StoredResponse, ...]
+_Shown = TypeVar("_Shown")
 
 
-@implementer(ICacheStore, ISharedCacheStore)
+@implementer(ICacheStore, ISharedCacheStore, ICacheInspection)
 class RedisStore:
     """Keeps responses in a server that several machines share.
 
@@ -161,6 +163,23 @@ class RedisStore:
             return 0
         self._note("prefix", prefix, soft=soft)
         return Deferred.fromCoroutine(self._purge_scanned(prefix, soft=soft))
+
+    async def statistics(self) -> StoreStatistics | None:
+        """See ``ICacheInspection``; some of it is the server's, whoever else uses that."""
+        return await self._inspect(sum_up(self.client, self._key(b""), self._size))
+
+    async def entries(
+        self, prefix: bytes, limit: int
+    ) -> Sequence[tuple[bytes, Sequence[StoredResponse]]] | None:
+        """See ``ICacheInspection``; of a very large database not all of it is searched."""
+        pattern = _escaped(self._key(prefix)) + b"*"
+        return await self._inspect(list_entries(self, pattern, len(self._key(b"")), limit))
+
+    async def _inspect(self, asking: Awaitable[_Shown]) -> _Shown | None:
+        try:
+            return await asking
+        except (RedisAway, RedisRefused, TypeError, ValueError):
+            return None
 
     def close(self) -> None:
         """See ``ICacheStore``."""

@@ -9,6 +9,7 @@ from ..errors import ProxykitError
 from ..message.response import Response
 from .answering import Asked, make_answer
 from .arriving import Arriving
+from .joined import JoinedBody
 from .plan import NotValidated, Plan, SharedFailure
 from .reader import Reader
 from .status import age_field, forwarded, hit
@@ -54,10 +55,17 @@ class Delivery:
         )
 
     def arriving(
-        self, reader: Reader, head: StoredHead, content: Arriving, *, first: bool, kept: bool
+        self,
+        reader: Reader,
+        head: StoredHead,
+        content: Arriving | JoinedBody,
+        *,
+        first: bool,
+        kept: bool,
     ) -> bool:
         """Let a reader read what arrives.
 
+        :param content: with what is stored, if that had a gap only.
         :param kept: whether it is being stored.
         :returns: ``False`` when that is not for it; it was sent on its own way then.
         """
@@ -65,10 +73,13 @@ class Delivery:
             self._send_away(reader, head)
             return False
         self._note_server(reader)
+        status = None if first else head.status
+        if isinstance(content, JoinedBody):
+            status = 206 if reader.asked.range is None else None
         said = forwarded(
             self._name,
             self._plan.why,
-            status=None if first else head.status,
+            status=status,
             stored=kept,
             collapsed=not first,
             detail=self._plan.detail if first else b"",
@@ -148,6 +159,11 @@ class Delivery:
         reader.relay.exchange.cache = "miss"
         response.headers.add(*forwarded(self._name, self._plan.why, detail=self._plan.detail))
         reader.relay.response_received(response)
+
+    def ask_for_all(self, reader: Reader) -> None:
+        """Ask for the whole: what is stored is no part of it any more."""
+        reader.release()
+        self._fetcher.fetch(reader.relay, reader.asked, (), b"stale")
 
     def ask_alone(self, reader: Reader, *, validate: bool = True, detail: bytes = b"") -> None:
         """Send a reader's request on its own way."""

@@ -7,8 +7,6 @@ from functools import partial
 from typing import Any
 
 from attrs import evolve
-from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from ..engine.exchange import Exchange
 from ..engine.relay import Relay
@@ -18,9 +16,9 @@ from ..message.response import Response
 from ..net.sweeper import Sweeper
 from .answering import Asked
 from .fetch import Fetch
+from .gaps import Parts
 from .heads import freshened_head
 from .keys import SLICE, selecting
-from .partial import combine_and_commit
 from .plan import Plan
 from .purging import Purged
 from .reader import Reader
@@ -28,8 +26,6 @@ from .requests import own_request
 from .shared import SharedCache
 from .stored import StoredHead, StoredResponse
 from .validation import conditions, entity_tag, is_strong, validates
-
-_log = Logger()
 
 
 class Fetcher:
@@ -50,7 +46,7 @@ class Fetcher:
         for _ in range(2):
             asking = self.store.lookup(key)
             found = asking if isinstance(asking, Sequence) else await asking
-            if found or not self._shared.committed_since(key, commits):
+            if not self._shared.committed_since(key, commits):
                 break
         return found
 
@@ -64,10 +60,12 @@ class Fetcher:
         why: bytes,
         *,
         names: tuple[bytes, ...] = (),
+        parts: Parts | None = None,
     ) -> None:
         """Ask the server, or wait for who asks already.
 
         :param names: the fields that responses under this key vary on, as far as that is known.
+        :param parts: what is stored of it: only their gap is asked for.
         """
         reader = Reader(relay, asked)
         table_key = None
@@ -81,7 +79,7 @@ class Fetcher:
                 relay.attach(reader)
                 fetch.join(reader)
                 return
-        plan = Plan(why, candidates, conditional=bool(candidates), table_key=table_key)
+        plan = Plan(why, candidates, conditional=bool(candidates), table_key=table_key, parts=parts)
         self._start(relay, reader, plan)
 
     def _start(self, relay: Relay, reader: Reader, plan: Plan) -> None:
@@ -158,6 +156,8 @@ class Fetcher:
         wanted = asked.values.get(b"range")
         if ranged and wanted is not None and SLICE in asked.key:
             added, ranged = [(b"Range", wanted)], False
+        if plan.parts is not None:
+            added, ranged = plan.parts.conditions(), False
         own = Exchange(
             exchange.pipeline,
             own_request(exchange.request, added, ranged=ranged),
@@ -216,30 +216,36 @@ class Fetcher:
 
         :param moment: when it was asked for: what was purged since is not stored, or is stale.
         """
-        purged = self.purged_since(moment, asked, head.tags)
-        if purged is not None and not purged.soft:
-            writer.abort()
-            return
         if head.terms.lifetime > head.initial_age and not head.terms.validated_only:
             self._shared.unmark_private(asked.key)
         else:
             # Nobody gains by waiting for what must be validated for each.
             self._shared.mark_private(asked.key)
         self._shared.aliases.note(asked.key, head.section.values.get(b"no-vary-search"))
-        self._shared.note_commit(asked.key)
+        if head.span is not None and SLICE not in asked.key:
+            self._shared.parts.put(asked.key, head, writer, partial(self._commit, asked, moment))
+            return
+        if head.span is None:
+            head = evolve(head, complete=writer.body.size)
+        self._commit(asked, moment, writer, head, lambda other: other.selecting == head.selecting)
+
+    def _commit(
+        self,
+        asked: Asked,
+        moment: int,
+        writer: Any,
+        head: StoredHead,
+        replaces: Callable[[StoredHead], bool],
+    ) -> None:
+        """Commit what is stored; parts may have waited for others that were joined meanwhile."""
+        purged = self.purged_since(moment, asked, head.tags)
+        if purged is not None and not purged.soft:
+            writer.abort()
+            return
         if purged is not None:
             head = head.expired(head.responded_at)
-        if head.span is None or SLICE in asked.key:
-            if head.span is None:
-                head = evolve(head, complete=writer.body.size)
-            writer.commit(head, lambda other: other.selecting == head.selecting)
-            return
-        found = self.store.lookup(asked.key)
-        if isinstance(found, Sequence):
-            combine_and_commit(self.store, asked.key, head, writer, found)
-        else:
-            found.addCallback(partial(combine_and_commit, self.store, asked.key, head, writer))
-            found.addErrback(partial(_not_stored, writer))
+        self._shared.note_commit(asked.key)
+        writer.commit(head, replaces)
 
     def freshen(
         self,
@@ -286,8 +292,3 @@ def _table_key(asked: Asked, names: tuple[bytes, ...]) -> tuple[object, ...]:
     """Give what two requests have in common that may wait for each other."""
     asked_range = asked.values.get(b"range") if asked.range is not None else None
     return (asked.key, asked_range, selecting(names, asked.values))
-
-
-def _not_stored(writer: Any, failure: Failure) -> None:
-    writer.abort()
-    _log.failure("a part of a response was not stored", failure)

@@ -21,6 +21,7 @@ from ..net.files import FileRegion
 from .answering import Asked
 from .control import Purger
 from .fetcher import Fetcher
+from .gaps import Parts
 from .invalidation import changed_uris, is_error, is_safe
 from .keys import selecting, uri_prefix, vary_names
 from .policy import RequestFacts
@@ -263,6 +264,11 @@ class RouteCache:
                 return True
             else:
                 why = b"partial"
+        parts = None
+        if why == b"partial" or candidates:
+            parts = Parts.of(asked, matching)
+            if parts is not None and parts.gap is None and self._serve_parts(relay, asked, parts):
+                return True
         if b"only-if-cached" in asked.directives:
             relay.exchange.cache = "miss"
             error = NotStored("nothing usable is stored, and the client wants nothing else")
@@ -286,7 +292,10 @@ class RouteCache:
             return False
         whole = [each for each in candidates if each.head.span is None]
         names = vary_names(found[0].head.section.values.get(b"vary")) if found else ()
-        self._fetcher.fetch(relay, asked, whole, why, names=names)
+        if parts is not None and not whole and parts.may_fill(asked):
+            self._fetcher.fetch(relay, asked, (), b"partial", names=names, parts=parts)
+        else:
+            self._fetcher.fetch(relay, asked, whole, why, names=names)
         return True
 
     # --- answering ----------------------------------------------------------------------------
@@ -303,6 +312,20 @@ class RouteCache:
             return True
         reader.release()
         return False
+
+    def _serve_parts(self, relay: Relay, asked: Asked, parts: Parts) -> bool:
+        """Answer out of several parts that hold, together, what is asked for."""
+        head = parts.head()
+        age = head.age(self._clock())
+        use = decide(head.terms, age, asked.directives)
+        if use is Use.VALIDATE:
+            return False
+        stored = StoredResponse(head, parts.body())
+        if not self._serve(relay, asked, stored, age, use):
+            return False
+        if use is Use.WHILE_REVALIDATING:
+            self._fetcher.refresh(relay, asked, stored)
+        return True
 
     # --- other methods ------------------------------------------------------------------------
 

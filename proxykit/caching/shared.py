@@ -11,6 +11,7 @@ from attrs import define, field
 from ..interfaces import ISharedCacheStore
 from ..net.sweeper import Sweeper
 from .no_vary_search import Aliases
+from .partial import Combiner
 from .purging import Purged, PurgeLog
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class SharedCache:
     :ivar commits: how many responses were stored so far.
     :ivar fetches: who asks a server right now, by key and what else matters.
     :ivar purges: what was purged lately, by whomever.
+    :ivar parts: stores parts of a whole.
     """
 
     store: Any
@@ -44,10 +46,12 @@ class SharedCache:
     commits: int = 0
     _committed: dict[bytes, int] = field(factory=dict)
     _private: dict[bytes, float] = field(factory=dict)
+    parts: Combiner = field(init=False)
     _is_shared: bool = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         """See whether others purge what is stored, too."""
+        self.parts = Combiner(self.store, self.sweeper.clock, self.max_object_size)
         self._is_shared = ISharedCacheStore.providedBy(self.store)
 
     # --- purging ------------------------------------------------------------------------------
@@ -106,7 +110,7 @@ class SharedCache:
             del self._committed[next(iter(self._committed))]
 
     def committed_since(self, key: bytes, commits: int) -> bool:
-        """Say whether a lookup that found nothing may have begun just before there was something.
+        """Say whether a lookup may have begun just before there was more to be found.
 
         :param commits: as it was when the lookup began.
         """

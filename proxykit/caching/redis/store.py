@@ -77,6 +77,7 @@ class RedisStore:
         self.client = client
         self._prefix = prefix + b":" + _VERSION + b":"
         self._purges = PurgeList(self._prefix + b"p")
+        self._withdrawn: set[bytes] = set()
         self._size = size
         self._clock = clock
         self._in_memory = 0
@@ -226,7 +227,10 @@ class RedisStore:
         """Give up what others purged while it was on its way here."""
         purges = self._purges.since(known, answer)
         if purges and hardest(purges, body.key, head.tags) is not None:
-            self.client.send_all(self._removal(body.key, body))
+            # Lookups that were sent meanwhile are answered behind this, and may still find it.
+            self._withdrawn.add(body.name)
+            removed = self.client.send_all(self._removal(body.key, body))
+            (removed or succeed(None)).addBoth(lambda _: self._withdrawn.discard(body.name))
 
     def chunk(self, name: bytes, index: int) -> Deferred[Any]:
         """Get a chunk."""
@@ -264,6 +268,8 @@ class RedisStore:
         if type(raw) is not list:
             return
         for name, data in zip(raw[::2], raw[1::2], strict=False):
+            if name in self._withdrawn:
+                continue
             try:
                 yield unpack_response(self, key, name, data)
             except (Unreadable, TypeError, ValueError) as error:

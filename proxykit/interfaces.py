@@ -52,6 +52,7 @@ __all__ = [
     "IResponseBodyFilter",
     "IResponseFilter",
     "IServerSource",
+    "ISharedCacheStore",
     "IStoredBody",
 ]
 
@@ -427,6 +428,24 @@ class ICacheStore(Interface):
         """
 
 
+class ISharedCacheStore(Interface):
+    """A store that other processes purge, too; it provides this beside ``ICacheStore``.
+
+    What this process fetches while another one purges it must not be stored. Of what ``hear`` has
+    told, the cache takes care. What is purged after that, and before an entry that is being
+    committed can be found by everybody, is the store's: then it gives up the entry.
+    """
+
+    def hear() -> Any:
+        """Say what others have purged since this was called last.
+
+        It is called before a request is sent whose response may be stored, before another request
+        waits for that, and before its entry is committed; always behind a ``lookup`` of the key.
+
+        :returns: a sequence of ``proxykit.caching.purging.Purged``, in order.
+        """
+
+
 class ICacheInspection(Interface):
     """A store that can say what it holds; a store may provide this beside ``ICacheStore``.
 
@@ -436,15 +455,17 @@ class ICacheInspection(Interface):
     def statistics() -> Any:
         """Sum up.
 
-        :returns: a ``proxykit.caching.stored.StoreStatistics``, or an awaitable of one.
+        :returns: a ``proxykit.caching.stored.StoreStatistics``, or an awaitable of one; ``None``
+            when it cannot be said now.
         """
 
     def entries(prefix: bytes, limit: int) -> Any:
         """List what is stored under keys that begin with something, in any order.
 
         :param limit: list no more keys than this.
-        :returns: a sequence of pairs, a key and the sequence of ``StoredResponse`` under it; or an
-            awaitable of one.
+        :returns: a sequence of pairs, a key and the sequence of ``StoredResponse`` under it, whose
+            bodies may have nothing but a size; or an awaitable of one; ``None`` when it cannot be
+            said now.
         """
 
 

@@ -58,14 +58,15 @@ class Purger:
             raise Denied("this client may not purge")
         values = exchange.request.section.values
         soft = values.get(b"soft-purge", b"").strip() in (b"1", b"true", b"?1")
-        store = self.shared.store
+        shared = self.shared
         tags = tags_of(values)
+        results: list[Any]
         if tags:
-            results = [store.purge_tag(tag, soft=soft) for tag in sorted(tags)]
+            results = [shared.purge_tag(tag, soft=soft) for tag in sorted(tags)]
         elif key.endswith(b"*"):
-            results = [store.purge_prefix(key[:-1], soft=soft)]
+            results = [shared.purge_prefix(key[:-1], soft=soft)]
         else:
-            results = [store.purge(self.shared.aliases.resolve(key), soft=soft)]
+            results = [shared.purge(key, soft=soft)]
         if all(isinstance(each, int) for each in results):
             relay.answer(_purged(sum(results), soft=soft))
             return

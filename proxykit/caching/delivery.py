@@ -11,6 +11,7 @@ from ..message.response import Response
 from .answering import Asked, make_answer, status_for
 from .arriving import Arriving
 from .heads import Arrival, own_fields
+from .joined import JoinedBody
 from .plan import NotValidated, Plan, SharedFailure
 from .policy import named_fields
 from .reader import Reader
@@ -57,10 +58,17 @@ class Delivery:
         )
 
     def arriving(
-        self, reader: Reader, arrival: Arrival, content: Arriving, *, first: bool, kept: bool
+        self,
+        reader: Reader,
+        arrival: Arrival,
+        content: Arriving | JoinedBody,
+        *,
+        first: bool,
+        kept: bool,
     ) -> bool:
         """Let a reader read what arrives.
 
+        :param content: with what is stored, if that had a gap only.
         :param kept: whether it is being stored.
         :returns: ``False`` when that is not for it; it was sent on its own way then.
         """
@@ -164,6 +172,11 @@ class Delivery:
         reader.relay.exchange.cache = "miss"
         response.headers.add(*forwarded(self._name, self._plan.why, detail=self._plan.detail))
         reader.relay.response_received(response)
+
+    def ask_for_all(self, reader: Reader) -> None:
+        """Ask for the whole: what is stored is no part of it any more."""
+        reader.release()
+        self._fetcher.fetch(reader.relay, reader.asked, (), b"stale")
 
     def ask_alone(self, reader: Reader, *, validate: bool = True, detail: bytes = b"") -> None:
         """Send a reader's request on its own way."""

@@ -3,6 +3,8 @@
 A fetch is a relay without a client: it takes the road from the upstream on. Whoever waits for it
 has a ``Reader``, and each reads what arrives at its own pace.
 
+It may ask for what stored parts lack only; then everybody reads these and what arrives as one.
+
 Three things can become of a response. It is *kept*: written into the store while it arrives, as
 fast as the server gives it. It is *shared*, but not kept: then what no reader needs any more is let
 go, and the server is held back for the fastest of them. Or it goes to the one client that it is for
@@ -33,17 +35,25 @@ from ..upstream.connection import UpstreamConnection
 from .answering import Asked, make_answer
 from .arriving import Arriving
 from .delivery import Delivery
+from .gaps import Parts
 from .heads import Arrival, make_head, own_fields
-from .plan import Plan, SharedFailure
+from .joined import JoinedBody
+from .pace import Pace
+from .plan import Plan
 from .policy import Verdict, judge
+from .purging import Purged
 from .reader import Reader
 from .stored import StoredHead
 
 if TYPE_CHECKING:
     from .fetcher import Fetcher
 
-_AHEAD = 256 * 1024  # how far a shared fetch may be ahead of its fastest reader, in bytes
 _WORTH_FINISHING = 1024 * 1024  # what is left of a response that nobody waits for any more
+
+
+# What a server may say of a range: it is this, or there is none such (RFC 9110 section 15.5.17). It
+# has no reason to say 304.
+_ABOUT_PARTS = (206, 304, 416)
 
 
 class _Fate(enum.Enum):
@@ -66,6 +76,7 @@ class _Identity:
 class Fetch(Relay):
     """See above.
 
+    :ivar moment: when it began, for who purges: see ``SharedCache.moment``.
     :ivar content: what arrives, ``None`` while nothing is to be read.
     :ivar deadline: see ``net.sweeper``; then those who wait for it wait no more.
     """
@@ -78,14 +89,15 @@ class Fetch(Relay):
         "_delivery",
         "_direct",
         "_fate",
+        "_pace",
+        "_parts",
         "_plan",
-        "_progressing",
         "_readers",
         "_requested_at",
-        "_stopped",
         "_waiting",
         "content",
         "deadline",
+        "moment",
     )
 
     def __init__(
@@ -111,8 +123,9 @@ class Fetch(Relay):
         self._callbacks: list[Callable[[ProxykitError | None], None]] = []
         self.content: Arriving | None = None
         self._requested_at = exchange.now
-        self._stopped = False
-        self._progressing = False
+        self.moment = fetcher.moment()
+        self._parts = plan.parts  # whose gap the response fills, if it is what was asked for
+        self._pace = Pace(fetcher.max_object_size, self._has_read)
         self.deadline = NEVER
 
     def __repr__(self) -> str:
@@ -149,8 +162,19 @@ class Fetch(Relay):
         for then in callbacks:
             then(error)
 
+    @property
+    def is_outdated(self) -> bool:
+        """Whether what it brings was purged since it began: nobody who comes later may have it."""
+        return self._purged() is not None
+
+    def _purged(self) -> Purged | None:
+        tags = None if self._head is None else self._head.tags
+        return self._fetcher.purged_since(self.moment, self._asked, tags)
+
     def may_join(self, asked: Asked) -> bool:
         """Say whether another request can have what this one brings."""
+        if self.is_outdated:
+            return False
         if self._fate is _Fate.UNKNOWN:
             return True
         head = self._head
@@ -219,35 +243,14 @@ class Fetch(Relay):
 
     def progressed(self) -> None:
         """A reader has read on: what nobody needs is let go, and the server may go on."""
-        content = self.content
-        if self._fate is not _Fate.SHARED or content is None or self._progressing:
-            return
-        self._progressing = True
-        try:
-            self._keep_pace(content)
-        finally:
-            self._progressing = False
+        if self._fate is _Fate.SHARED and self.content is not None:
+            self._pace.keep(self.content, self._readers, self._connection)
 
-    def _keep_pace(self, content: Arriving) -> None:
-        """Go at the pace of the fastest reader; who is too far behind is left behind."""
-        if not self._readers:
-            return
-        fastest = max(reader.position for reader in self._readers)
-        for reader in self._readers[:]:
-            if fastest - reader.position > self._fetcher.max_object_size:
-                # It would have the others wait, or the memory grow.
-                reader.fail(SharedFailure("the client was too slow for a shared response"))
-        content.forget(min((reader.position for reader in self._readers), default=fastest))
-        connection = self._connection
-        ahead = content.size - fastest
-        if connection is None:
-            return
-        if self._stopped and ahead < _AHEAD // 2:
-            self._stopped = False
-            connection.resume()
-        elif not self._stopped and ahead > _AHEAD:
-            self._stopped = True
-            connection.pause()
+    def _has_read(self, reader: Reader) -> int:
+        """Give how much of what arrives a reader has read."""
+        if self._parts is None or self.content is None:
+            return reader.position
+        return min(max(0, reader.position - self._parts.stored_before_gap), self.content.size)
 
     # --- upstream.ResponseTaker ---------------------------------------------------------------
 
@@ -276,6 +279,13 @@ class Fetch(Relay):
         head = make_head(self._asked, response, verdict, self._requested_at, self.exchange.now)
         size = _size(response)
         too_large = size is not None and size > self._fetcher.max_object_size
+        if self._parts is not None and response.status in _ABOUT_PARTS:
+            if verdict.shareable and head is not None and self._parts.is_filled_by(head):
+                self._keep(response, head, verdict, size)
+            else:
+                self._ask_for_all(self._parts)
+            return
+        self._parts = None  # there is another whole, or nothing
         if not verdict.shareable or too_large or head is None:
             self._pass_on(response, head)
         elif make_answer(self._asked, head, ()) is None:
@@ -293,7 +303,9 @@ class Fetch(Relay):
     ) -> None:
         self._arrival = Arrival(head, response.status, own_fields(response, verdict.dropped))
         writer = None
-        if not verdict.reason:
+        purged = self._purged()
+        too_large = size is not None and size > self._fetcher.max_object_size
+        if not (verdict.reason or too_large) and (purged is None or purged.soft):
             writer = self._fetcher.store.begin(self._asked.key, size)
         self.content = Arriving(writer)
         self._fate = _Fate.SHARED if writer is None else _Fate.KEPT
@@ -313,9 +325,23 @@ class Fetch(Relay):
         assert content is not None
         self._readers.append(reader)
         kept = self._fate is _Fate.KEPT
-        if not self._delivery.arriving(reader, arrival, content, first=first, kept=kept):
+        body: Arriving | JoinedBody = content
+        if self._parts is not None:
+            head, body = self._parts.filled(arrival.head, content)
+            arrival = evolve(arrival, head=head)
+        if not self._delivery.arriving(reader, arrival, body, first=first, kept=kept):
             if reader in self._readers:
                 self._readers.remove(reader)
+
+    def _ask_for_all(self, parts: Parts) -> None:
+        """Forget parts that are none of what the server has now, and ask for the whole."""
+        self._fate = _Fate.ANSWERED
+        for each in parts.stored:
+            self._fetcher.store.remove(self._asked.stored_key, each)
+        self._drop()
+        waiting, self._waiting = self._waiting, []
+        for reader in waiting:
+            self._delivery.ask_for_all(reader)
 
     def _asked_for(self, index: int) -> bool:
         """Say whether it is this reader, of those that wait, whose request was sent."""
@@ -367,6 +393,7 @@ class Fetch(Relay):
             response,
             self._requested_at,
             self.exchange.now,
+            self.moment,
         )
         waiting, self._waiting = self._waiting, []
         for index, reader in enumerate(waiting):
@@ -431,7 +458,7 @@ class Fetch(Relay):
         content.is_complete = True
         writer, head = content.take_writer(), self._head
         if writer is not None and head is not None:
-            self._fetcher.commit(self._asked, head, writer)
+            self._fetcher.commit(self._asked, head, writer, self.moment)
         self._leave_table()
         self._done(None)
         for reader in self._readers[:]:

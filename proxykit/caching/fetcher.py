@@ -7,8 +7,6 @@ from functools import partial
 from typing import Any
 
 from attrs import evolve
-from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from ..engine.exchange import Exchange
 from ..engine.relay import Relay
@@ -18,18 +16,17 @@ from ..message.response import Response
 from ..net.sweeper import Sweeper
 from .answering import Asked
 from .fetch import Fetch
+from .gaps import Parts
 from .heads import freshened_head, may_stay
 from .keys import SLICE, selecting
-from .partial import combine_and_commit
 from .plan import Plan
+from .purging import Purged
 from .reader import Reader
 from .requests import own_request
 from .shared import SharedCache
 from .stored import StoredHead, StoredResponse
 from .validation import conditions, entity_tag, is_strong, validates
 from .variants import choice, chosen_by, copy_into
-
-_log = Logger()
 
 
 class Fetcher:
@@ -50,7 +47,7 @@ class Fetcher:
         for _ in range(2):
             asking = self.store.lookup(key)
             found = asking if isinstance(asking, Sequence) else await asking
-            if found or not self._shared.committed_since(key, commits):
+            if not self._shared.committed_since(key, commits):
                 break
         return found
 
@@ -65,11 +62,13 @@ class Fetcher:
         *,
         variants: Sequence[StoredResponse] = (),
         names: tuple[bytes, ...] = (),
+        parts: Parts | None = None,
     ) -> None:
         """Ask the server, or wait for who asks already.
 
         :param variants: stored responses that do not match and that the server may choose.
         :param names: the fields that responses under this key vary on, as far as that is known.
+        :param parts: what is stored of it: only their gap is asked for.
         """
         reader = Reader(relay, asked)
         table_key = None
@@ -83,7 +82,7 @@ class Fetcher:
                 relay.attach(reader)
                 fetch.join(reader)
                 return
-        plan = Plan(why, candidates, variants, bool(candidates or variants), table_key)
+        plan = Plan(why, candidates, variants, bool(candidates or variants), table_key, parts=parts)
         self._start(relay, reader, plan)
 
     def _start(self, relay: Relay, reader: Reader, plan: Plan) -> None:
@@ -125,7 +124,8 @@ class Fetcher:
         asked = evolve(asked, range=None, head_only=False, facts=asked.facts.as_get())
         names = tuple(name for name, _ in stored.head.selecting)
         table_key = _table_key(asked, names)
-        if table_key in self._shared.fetches:
+        under_way = self._shared.fetches.get(table_key)
+        if under_way is not None and not under_way.is_outdated:
             return
         candidates = (stored,) if stored.head.span is None else ()
         plan = Plan(b"stale", candidates, (), bool(candidates), table_key, background=True)
@@ -143,7 +143,7 @@ class Fetcher:
         """
         table_key = _table_key(asked, ()) if self._may_wait(asked) else None
         fetch = self._shared.fetches.get(table_key) if table_key is not None else None
-        if fetch is not None:
+        if fetch is not None and not fetch.is_outdated:
             fetch.when_done(then)
             return
         plan = Plan(b"partial", table_key=table_key, background=True)
@@ -164,6 +164,8 @@ class Fetcher:
         wanted = asked.values.get(b"range")
         if ranged and wanted is not None and SLICE in asked.key:
             added, ranged = [(b"Range", wanted)], False
+        if plan.parts is not None:
+            added, ranged = plan.parts.conditions(), False
         own = Exchange(
             exchange.pipeline,
             own_request(exchange.request, added, ranged=ranged),
@@ -207,26 +209,51 @@ class Fetcher:
         """See ``SharedCache.mark_private``."""
         self._shared.mark_private(key)
 
-    def commit(self, asked: Asked, head: StoredHead, writer: Any) -> None:
-        """Store a response whose content is complete."""
+    def moment(self) -> int:
+        """See ``SharedCache.moment``."""
+        return self._shared.moment()
+
+    def purged_since(
+        self, moment: int, asked: Asked, tags: frozenset[bytes] | None
+    ) -> Purged | None:
+        """See ``SharedCache.purged_since``."""
+        return self._shared.purged_since(moment, asked.key, tags)
+
+    def commit(self, asked: Asked, head: StoredHead, writer: Any, moment: int) -> None:
+        """Store a response whose content is complete.
+
+        :param moment: when it was asked for: what was purged since is not stored, or is stale.
+        """
         if head.terms.lifetime > head.initial_age and not head.terms.validated_only:
             self._shared.unmark_private(asked.key)
         else:
             # Nobody gains by waiting for what must be validated for each.
             self._shared.mark_private(asked.key)
         self._shared.aliases.note(asked.key, head.section.values.get(b"no-vary-search"))
-        self._shared.note_commit(asked.key)
-        if head.span is None or SLICE in asked.key:
-            if head.span is None:
-                head = evolve(head, complete=writer.body.size)
-            writer.commit(head, lambda other: other.selecting == head.selecting)
+        if head.span is not None and SLICE not in asked.key:
+            self._shared.parts.put(asked.key, head, writer, partial(self._commit, asked, moment))
             return
-        found = self.store.lookup(asked.key)
-        if isinstance(found, Sequence):
-            combine_and_commit(self.store, asked.key, head, writer, found)
-        else:
-            found.addCallback(partial(combine_and_commit, self.store, asked.key, head, writer))
-            found.addErrback(partial(_not_stored, writer))
+        if head.span is None:
+            head = evolve(head, complete=writer.body.size)
+        self._commit(asked, moment, writer, head, lambda other: other.selecting == head.selecting)
+
+    def _commit(
+        self,
+        asked: Asked,
+        moment: int,
+        writer: Any,
+        head: StoredHead,
+        replaces: Callable[[StoredHead], bool],
+    ) -> None:
+        """Commit what is stored; parts may have waited for others that were joined meanwhile."""
+        purged = self.purged_since(moment, asked, head.tags)
+        if purged is not None and not purged.soft:
+            writer.abort()
+            return
+        if purged is not None:
+            head = head.expired(head.responded_at)
+        self._shared.note_commit(asked.key)
+        writer.commit(head, replaces)
 
     def freshen(
         self,
@@ -235,9 +262,11 @@ class Fetcher:
         response: Response,
         requested_at: float,
         responded_at: float,
+        moment: int,
     ) -> StoredResponse | None:
         """Update what a 304 or a HEAD's response is about (RFC 9111 sections 4.3.4 and 4.3.5).
 
+        :param moment: when it was asked for: what was purged since stays as the purge left it.
         :returns: what answers the request now, ``None`` when it is about nothing that is stored.
         """
         values = response.section.values
@@ -248,7 +277,10 @@ class Fetcher:
             head, storable = freshened_head(
                 asked, stored.head, response, requested_at, responded_at
             )
-            if storable:
+            purged = self._shared.purged_since(moment, asked.stored_key, stored.head.tags)
+            if purged is not None:
+                stored = StoredResponse(head, stored.body)
+            elif storable:
                 if head.terms.lifetime > head.initial_age:
                     self._shared.unmark_private(asked.key)
                 self.store.update(asked.stored_key, stored, head)
@@ -271,6 +303,7 @@ class Fetcher:
         response: Response,
         requested_at: float,
         responded_at: float,
+        moment: int,
     ) -> StoredResponse | None:
         """Take the variant that a 304 has chosen for a request that did not match it.
 
@@ -289,7 +322,7 @@ class Fetcher:
         if storable:
             writer = copy_into(self.store, asked.key, stored)
             if writer is not None:
-                self.commit(asked, head, writer)
+                self.commit(asked, head, writer, moment)
         return StoredResponse(head, stored.body)
 
 
@@ -297,8 +330,3 @@ def _table_key(asked: Asked, names: tuple[bytes, ...]) -> tuple[object, ...]:
     """Give what two requests have in common that may wait for each other."""
     asked_range = asked.values.get(b"range") if asked.range is not None else None
     return (asked.key, asked_range, selecting(names, asked.values))
-
-
-def _not_stored(writer: Any, failure: Failure) -> None:
-    writer.abort()
-    _log.failure("a part of a response was not stored", failure)

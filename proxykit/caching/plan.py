@@ -8,6 +8,7 @@ from typing import Any
 from attrs import frozen
 
 from ..errors import UpstreamError
+from .gaps import Parts
 from .stored import StoredResponse
 
 
@@ -21,6 +22,7 @@ class Plan:
     :ivar conditional: whether the request asks for their validation.
     :ivar table_key: where other requests find it, ``None`` when they must not.
     :ivar background: whether it goes on though nobody waits.
+    :ivar parts: what is stored of it, whose gap alone is asked for.
     :ivar detail: why one asks for itself, for Cache-Status.
     """
 
@@ -30,6 +32,7 @@ class Plan:
     conditional: bool = False
     table_key: Any = None
     background: bool = False
+    parts: Parts | None = None
     detail: bytes = b""
 
 

@@ -12,6 +12,7 @@ from ..message.fields import EMPTY_SECTION, Field
 from ..upstream.connection import UpstreamConnection
 from .answering import Asked, Segment, make_answer
 from .arriving import Arriving
+from .joined import JoinedBody
 from .pieces import BLOCK
 from .ranges import Span
 from .stored import StoredHead
@@ -152,7 +153,8 @@ class Reader:
         return True
 
     def _is_complete(self) -> bool:
-        return not isinstance(self._body, Arriving) or self._body.is_complete
+        body = self._body
+        return not isinstance(body, Arriving | JoinedBody) or body.is_complete
 
     def _was_read(self, piece: bytes) -> None:
         self._waiting = False

@@ -20,6 +20,7 @@ from ..net.files import FileRegion
 from .answering import Asked
 from .control import Purger
 from .fetcher import Fetcher
+from .gaps import Parts
 from .invalidation import changed_uris, is_error, is_safe
 from .keys import selecting, uri_prefix, vary_names
 from .policy import RequestFacts
@@ -273,13 +274,19 @@ class RouteCache:
                 return True
             else:
                 why = b"partial"
+        parts = None
+        if why == b"partial" or candidates:
+            parts = Parts.of(asked, matching)
+            if parts is not None and parts.gap is None and self._serve_parts(relay, asked, parts):
+                return True
         if b"only-if-cached" in asked.directives:
             relay.exchange.cache = "miss"
             _answer_not_stored(relay)
             return True
         if asked.head_only:
             relay.exchange.cache = "miss"
-            relay.watch = partial(self._head_answered, relay, asked, matching, why)
+            moment = self._shared.moment()
+            relay.watch = partial(self._head_answered, relay, asked, matching, why, moment)
             return False
         if not matching and self._fetcher.is_private(asked.key):
             # It was not for the cache a moment ago: the client's own request goes, conditions
@@ -289,8 +296,11 @@ class RouteCache:
             return False
         whole = sorted([each for each in candidates if each.head.span is None], key=_newest_first)
         names = vary_names(found[0].head.section.values.get(b"vary")) if found else ()
-        others = () if matching or asked.range is not None else choosable(found, asked.values)
-        self._fetcher.fetch(relay, asked, whole, why, variants=others, names=names)
+        if parts is not None and not whole and parts.may_fill(asked):
+            self._fetcher.fetch(relay, asked, (), b"partial", names=names, parts=parts)
+        else:
+            others = () if matching or asked.range is not None else choosable(found, asked.values)
+            self._fetcher.fetch(relay, asked, whole, why, variants=others, names=names)
         return True
 
     # --- answering ----------------------------------------------------------------------------
@@ -308,6 +318,20 @@ class RouteCache:
         reader.release()
         return False
 
+    def _serve_parts(self, relay: Relay, asked: Asked, parts: Parts) -> bool:
+        """Answer out of several parts that hold, together, what is asked for."""
+        head = parts.head()
+        age = head.age(self._clock())
+        use = decide(head.terms, age, asked.directives)
+        if use is Use.VALIDATE:
+            return False
+        stored = StoredResponse(head, parts.body())
+        if not self._serve(relay, asked, stored, age, use):
+            return False
+        if use is Use.WHILE_REVALIDATING:
+            self._fetcher.refresh(relay, asked, stored)
+        return True
+
     # --- other methods ------------------------------------------------------------------------
 
     def _head_answered(
@@ -316,16 +340,19 @@ class RouteCache:
         asked: Asked,
         matching: Sequence[StoredResponse],
         why: bytes,
+        moment: int,
         response: Response,
     ) -> None:
         """Update or give up what is stored by a HEAD's response (RFC 9111 section 4.3.5)."""
         values = response.section.values
         now = self._clock()
         for stored in matching if response.status == 200 else ():
+            if self._shared.purged_since(moment, asked.stored_key, stored.head.tags):
+                continue
             length = values.get(b"content-length")
             same_length = length is None or length == b"%d" % (stored.head.complete or 0)
             if same_length and same_validators(values, stored.head.section.values):
-                self._fetcher.freshen(asked, (stored,), response, now, now)
+                self._fetcher.freshen(asked, (stored,), response, now, now, moment)
             else:
                 self._store.update(asked.stored_key, stored, stored.head.expired(now))
         _say(relay, why, response)
@@ -344,7 +371,7 @@ class RouteCache:
             for key in changed_uris(
                 self._uri_key(exchange), self._namespace, response.section.values
             ):
-                self._store.purge(self._shared.aliases.resolve(key), soft=False)
+                self._shared.purge(key, soft=False)
         _say(relay, b"method", response)
 
     # --- keys and rules -----------------------------------------------------------------------

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
+from ..interfaces import ISharedCacheStore
 from ..net.sweeper import Sweeper
 from .no_vary_search import Aliases
+from .partial import Combiner
+from .purging import Purged, PurgeLog
 
 if TYPE_CHECKING:
     from .fetch import Fetch
@@ -29,6 +33,8 @@ class SharedCache:
     :ivar aliases: what No-Vary-Search said.
     :ivar commits: how many responses were stored so far.
     :ivar fetches: who asks a server right now, by key and what else matters.
+    :ivar purges: what was purged lately, by whomever.
+    :ivar parts: stores parts of a whole.
     """
 
     store: Any
@@ -38,9 +44,64 @@ class SharedCache:
     offline: bool = False
     fetches: dict[Any, Fetch] = field(factory=dict)
     aliases: Aliases = field(factory=Aliases)
+    purges: PurgeLog = field(factory=PurgeLog)
     commits: int = 0
     _committed: dict[bytes, int] = field(factory=dict)
     _private: dict[bytes, float] = field(factory=dict)
+    parts: Combiner = field(init=False)
+    _is_shared: bool = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """See whether others purge what is stored, too."""
+        self.parts = Combiner(self.store, self.sweeper.clock, self.max_object_size)
+        self._is_shared = ISharedCacheStore.providedBy(self.store)
+
+    # --- purging ------------------------------------------------------------------------------
+
+    def purge(self, key: bytes, *, soft: bool) -> int | Awaitable[int]:
+        """Purge what is under the key of a URI; see ``ICacheStore.purge``.
+
+        Every purge goes through here, and through the next two: what is being fetched for a request
+        that came before it is then not stored.
+        """
+        stored_key = self.aliases.resolve(key)
+        for each in {key, stored_key}:
+            self.purges.add(Purged.of("key", each, soft=soft))
+        count: int | Awaitable[int] = self.store.purge(stored_key, soft=soft)
+        return count
+
+    def purge_tag(self, tag: bytes, *, soft: bool) -> int | Awaitable[int]:
+        """Purge what carries a tag."""
+        self.purges.add(Purged.of("tag", tag, soft=soft))
+        count: int | Awaitable[int] = self.store.purge_tag(tag, soft=soft)
+        return count
+
+    def purge_prefix(self, prefix: bytes, *, soft: bool) -> int | Awaitable[int]:
+        """Purge what is under keys that begin so."""
+        self.purges.add(Purged.of("prefix", prefix, soft=soft))
+        count: int | Awaitable[int] = self.store.purge_prefix(prefix, soft=soft)
+        return count
+
+    def moment(self) -> int:
+        """Give the moment at which a request is about to be sent, for ``purged_since``."""
+        self._hear()
+        return self.purges.now
+
+    def purged_since(self, moment: int, key: bytes, tags: frozenset[bytes] | None) -> Purged | None:
+        """Say whether what was asked for at a moment was purged since, by anybody.
+
+        :param tags: the response's, ``None`` while nobody knows them.
+        :returns: the purge, one that is not soft before others.
+        """
+        self._hear()
+        return self.purges.since(moment, key, tags)
+
+    def _hear(self) -> None:
+        if self._is_shared:
+            for purged in self.store.hear():
+                self.purges.add(purged)
+
+    # --- storing ------------------------------------------------------------------------------
 
     def note_commit(self, key: bytes) -> None:
         """Note that something was stored under a key just now."""
@@ -51,7 +112,7 @@ class SharedCache:
             del self._committed[next(iter(self._committed))]
 
     def committed_since(self, key: bytes, commits: int) -> bool:
-        """Say whether a lookup that found nothing may have begun just before there was something.
+        """Say whether a lookup may have begun just before there was more to be found.
 
         :param commits: as it was when the lookup began.
         """

@@ -90,6 +90,17 @@ class Slices:
             if _belongs(stored.head, index, asked.rules.slice_size, like):
                 return stored, False
             self._fetcher.store.remove(part.key, stored)
+        for _ in range(2):
+            moment = self._fetcher.moment()
+            await self._fetch(relay, part)
+            stored = self._usable(part, await self._fetcher.lookup(part.key), fetched=True)
+            if stored is not None or not self._fetcher.purged_since(moment, part, None):
+                break  # else it was purged on its way, and another one may be asked for
+        if stored is None or not _belongs(stored.head, index, asked.rules.slice_size, like):
+            return None, True
+        return stored, True
+
+    def _fetch(self, relay: Relay, part: Asked) -> Deferred[None]:
         done: Deferred[None] = Deferred()
 
         def tell(error: ProxykitError | None) -> None:
@@ -99,11 +110,7 @@ class Slices:
                 done.errback(error)
 
         self._fetcher.fetch_part(relay, part, tell)
-        await done
-        stored = self._usable(part, await self._fetcher.lookup(part.key), fetched=True)
-        if stored is None or not _belongs(stored.head, index, asked.rules.slice_size, like):
-            return None, True
-        return stored, True
+        return done
 
     def _usable(
         self, part: Asked, found: Sequence[StoredResponse], *, fetched: bool

@@ -58,6 +58,16 @@ class StoredHead:
 
 
 @frozen(slots=True)
+class ShownBody:
+    """Content that is only spoken of: see ``ICacheInspection.entries``.
+
+    :ivar size: in bytes.
+    """
+
+    size: int
+
+
+@frozen(slots=True)
 class StoreStatistics:
     """What a store holds, summed up.
 

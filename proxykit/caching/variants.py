@@ -12,8 +12,7 @@ from typing import Any
 
 from ..message.codings import preferred_coding
 from ..message.fields import Field
-from .partial import copied
-from .ranges import Span
+from .pieces import BLOCK
 from .stored import StoredResponse
 from .validation import entity_tag, is_strong, strongly_equal
 
@@ -74,11 +73,16 @@ def copy_into(store: Any, key: bytes, stored: StoredResponse) -> Any:
 
     :returns: the writer, to be committed with a head; ``None`` where that cannot be done at once.
     """
-    span = Span(0, stored.body.size)
-    writer = store.begin(key, span.size)
-    if writer is not None and not copied(span, [(span, stored.body)], writer):
-        writer.abort()
-        writer = None
+    body = stored.body
+    writer = store.begin(key, body.size)
+    position = 0
+    while writer is not None and position < body.size:
+        piece = body.read(position, BLOCK)
+        if isinstance(piece, bytes) and piece and writer.write(piece):
+            position += len(piece)
+        else:
+            writer.abort()
+            writer = None
     return writer
 
 

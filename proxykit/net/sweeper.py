@@ -28,6 +28,8 @@ class Expiring(Protocol):
 class Sweeper:
     """Looks at all that can time out, once a second.
 
+    :ivar clock: what it waits with.
+
     A ``callLater`` for each request costs more than the request's parsing; noting a number costs
     nothing, and no time-out here means anything at a finer grain than a second.
     """
@@ -37,7 +39,7 @@ class Sweeper:
 
         :param clock: the ``IReactorTime`` to wait with.
         """
-        self._clock: IReactorTime = clock
+        self.clock: IReactorTime = clock
         self._things: set[Expiring] = set()
         self._call: IDelayedCall | None = None
         self.add = self._things.add
@@ -45,7 +47,7 @@ class Sweeper:
 
     def start(self) -> None:
         """Begin to sweep."""
-        self._call = self._clock.callLater(1.0, self._sweep)
+        self._call = self.clock.callLater(1.0, self._sweep)
 
     def stop(self) -> None:
         """Stop sweeping."""
@@ -54,7 +56,7 @@ class Sweeper:
             self._call = None
 
     def _sweep(self) -> None:
-        self._call = self._clock.callLater(1.0, self._sweep)
+        self._call = self.clock.callLater(1.0, self._sweep)
         now = monotonic()
         for thing in [thing for thing in self._things if thing.deadline < now]:
             try:

@@ -152,7 +152,7 @@ class ServiceControl:
         found: list[tuple[bytes, Any]] = []
         # One more than is shown, to know whether there is more.
         for key in _keys(plan, prefix) if prefix else [b""]:
-            found += await _result(store.entries(key, limit + 1 - len(found)))
+            found += await _entries_of(cache, store, key, limit + 1 - len(found))
             if len(found) > limit:
                 break
         shown = _entries(found[:limit], with_fields=False)
@@ -167,7 +167,7 @@ class ServiceControl:
             key = plan.shared.aliases.resolve(key)
             found.append((key, await _result(store.lookup(key))))
             if ICacheInspection.providedBy(store):
-                found += await _result(store.entries(key + PARTS, _MOST_SHOWN + 1))
+                found += await _entries_of(cache, store, key + PARTS, _MOST_SHOWN + 1)
         shown = _entries(found, with_fields=True)
         if not shown:
             raise Refused(f"the cache {cache} holds nothing for {url}", 404)
@@ -176,18 +176,16 @@ class ServiceControl:
     async def purge(self, cache: str, purge: Purge) -> int:
         """See ``Control``."""
         plan = self._cache(cache)
-        store, soft = plan.shared.store, purge.soft
+        shared, soft = plan.shared, purge.soft
         results: list[Any]
         if purge.all:
-            results = [store.purge_prefix(b"", soft=soft)]
+            results = [shared.purge_prefix(b"", soft=soft)]
         elif purge.tag is not None:
-            results = [store.purge_tag(purge.tag.encode("utf-8"), soft=soft)]
+            results = [shared.purge_tag(purge.tag.encode("utf-8"), soft=soft)]
         elif purge.prefix is not None:
-            results = [store.purge_prefix(key, soft=soft) for key in _keys(plan, purge.prefix)]
+            results = [shared.purge_prefix(key, soft=soft) for key in _keys(plan, purge.prefix)]
         else:
-            resolve = plan.shared.aliases.resolve
-            keys = _keys(plan, purge.url or "")
-            results = [store.purge(resolve(key), soft=soft) for key in keys]
+            results = [shared.purge(key, soft=soft) for key in _keys(plan, purge.url or "")]
         return sum([await _result(each) for each in results])
 
     def set_offline(self, cache: str, *, offline: bool) -> None:
@@ -286,6 +284,19 @@ async def _cache(name: str, plan: CachePlan, results: Counter[str]) -> CacheStat
         results=dict(results),
         offline=shared.offline,
     )
+
+
+async def _entries_of(
+    name: str, store: Any, prefix: bytes, limit: int
+) -> Sequence[tuple[bytes, Any]]:
+    """Give what a store says of its entries.
+
+    :raises Refused: when it cannot say it now.
+    """
+    found: Sequence[tuple[bytes, Any]] | None = await _result(store.entries(prefix, limit))
+    if found is None:
+        raise Refused(f"the store of the cache {name} cannot be asked now", 503)
+    return found
 
 
 def _keys(plan: CachePlan, url: str) -> list[bytes]:

@@ -43,6 +43,7 @@ HELD = [
     ("3.3", "MAY", "store a 206 as an incomplete 200, recorded as such", LINES, "test_a_part_never_stands_for_the_whole"),
     ("3.4", "MUST", "update the fields when parts are combined", WIRE, "test_combined_parts_have_the_fields_of_both"),
     ("3.4", "MAY", "combine parts, only with the same strong validator", WIRE, "test_parts_of_two_versions_are_not_combined"),
+    ("3.4", "MAY", "combine what is stored with what is fetched, only if the strong validator is the same", "integration/test_cache_gaps.py", "test_what_fills_no_gap_is_not_used_and_the_whole_is_asked_for"),
     ("3.5", "MUST NOT", "use a response to Authorization for others without leave", WIRE, "test_a_response_to_authorization_is_stored_only_when_it_says_so"),
     ("4", "MUST NOT", "reuse for another URI", WIRE, "test_paths_that_a_server_may_take_for_one_are_keys_of_their_own"),
     ("4", "MUST NOT", "reuse for a method that the stored one's does not allow", LINES, "test_a_stored_response_to_get_answers_no_other_method"),

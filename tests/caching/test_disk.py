@@ -15,6 +15,7 @@ from proxykit.caching.disk.changes import RANGE
 from proxykit.caching.disk.index import BLOCK, Index, Record
 from proxykit.caching.disk.layout import Layout
 from proxykit.caching.disk.store import DiskStore
+from proxykit.caching.purging import EVERYTHING
 
 from .disk_stores import MIB, NOW, Stores, head
 
@@ -225,8 +226,73 @@ def test_a_soft_purge_leaves_what_is_stale_from_now_on(stores, store):
     assert stores.read(found) == b"content"
 
 
-def test_a_purge_that_finds_nothing_is_answered_at_once(stores, store):
-    assert store.purge(b"k", soft=False) == 0
+def test_no_lookup_waits_for_a_purge_that_finds_nothing(stores, store):
+    purging = store.purge(b"k", soft=False)
+    assert store.lookup(b"k") == ()
+    assert stores.now(purging) == 0
+
+
+@pytest.mark.parametrize("size", [10, 600_000])
+@pytest.mark.parametrize("soft", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "what"),
+    [
+        ("purge", b"n http://a/"),
+        ("purge_prefix", b"n "),
+        ("purge_prefix", b""),
+        ("purge_tag", b"t"),
+    ],
+)
+def test_what_another_one_purged_before_it_was_written_is_not_there(
+    stores, store, kind, what, soft, size
+):
+    other = stores.make()
+    assert not store.hear()
+    key = b"n http://a/\nx: 1"
+    content = random_bytes(size)
+    # The other's purge is written, and then what was put when nobody had heard of it.
+    assert stores.now(getattr(other, kind)(what, soft=soft)) == 0
+    stores.put(store, key, content, tags=[b"t"])
+    (found,) = store.lookup(key)
+    stores.settle(store)
+
+    assert stores.lookup(store, key) == stores.lookup(other, key) == ()
+    assert stores.read(found) == content  # whoever has it reads on
+    stores.turns.run_until(lambda: bodies(stores) == [])
+    assert [each.soft for each in store.hear()] == [soft]
+    assert not store.hear()
+    assert not other.hear()
+    stores.put(store, key, b"new", tags=[b"t"])
+    stores.settle(store)
+    assert stores.contents(other, key) == [b"new"]
+
+
+def test_what_nobody_purged_is_written_though_others_purge(stores, store):
+    other = stores.make()
+    assert not store.hear()
+    stores.now(other.purge(b"n http://a/x", soft=False))
+    stores.now(other.purge_tag(b"t", soft=False))
+    stores.now(other.purge_prefix(b"n http://b/", soft=False))
+    stores.put(store, b"n http://a/", tags=[b"u"])
+    stores.settle(store)
+
+    assert stores.contents(other, b"n http://a/") == [b"content"]
+
+
+def test_the_purges_that_are_remembered_are_bounded(stores, store):
+    other = stores.make()
+    assert not store.hear()
+    for number in range(300):
+        other.purge(b"n http://a/%d" % number, soft=True)
+    stores.now(other.purge(b"n http://a/", soft=True))
+
+    index = store._disk.index
+    with index.environment.begin() as transaction:
+        assert transaction.stat(index.purges)["entries"] == 256
+    stores.put(store, b"n http://b/")
+    stores.settle(store)
+    assert stores.lookup(store, b"n http://b/") == ()
+    assert list(store.hear()) == [EVERYTHING]
 
 
 def test_long_keys_are_told_apart(stores, store):

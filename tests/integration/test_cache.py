@@ -852,6 +852,7 @@ def ranged(head):
     if line is None:
         return b"HTTP/1.1 200 OK\r\n%sContent-Length: 10\r\n\r\n%s" % (tag, DIGITS)
     first, _, last = line.partition(b"=")[2].partition(b"-")
+    last = last or b"9"
     part = DIGITS[int(first) : int(last) + 1]
     return (
         b"HTTP/1.1 206 Partial Content\r\n%sContent-Range: bytes %s-%s/10\r\n"

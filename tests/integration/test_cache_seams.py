@@ -11,6 +11,7 @@ import pytest
 
 from demo.proxies import Proxy, free_port
 from tests.integration.test_cache import (
+    DIGITS,
     Site,
     ask,
     cache_says,
@@ -120,7 +121,7 @@ def test_validation_and_purging_in_a_store_that_answers_later(delayed, site):
     assert json.loads(content(purged)) == {"purged": 1, "soft": False}
 
 
-def test_parts_are_kept_apart_by_a_store_that_answers_later(delayed, site):
+def test_parts_are_combined_in_a_store_that_answers_later(delayed, site):
     site.answers[b"/later-parts"] = lambda connection, head: connection.sendall(ranged(head))
 
     def part(spec):
@@ -128,8 +129,8 @@ def test_parts_are_kept_apart_by_a_store_that_answers_later(delayed, site):
 
     assert content(part(b"0-3")) == b"0123"
     assert content(part(b"4-9")) == b"456789"
-    assert content(part(b"1-2")) == b"12"
-    assert content(part(b"5-7")) == b"567"
+    assert content(part(b"1-7")) == b"1234567"
+    assert content(exchange(delayed.address, ask(b"/later-parts"))) == DIGITS
     assert site.count(b"/later-parts") == 2
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from attrs import define, evolve, field, frozen
 
 from ..keys import PARTS
+from ..purging import Purged, hardest
 from ..stored import StoredHead
 from .files import WrittenFile, checksums_of
 from .index import (
@@ -50,6 +51,9 @@ class Put:
     :ivar content: what of its content is in no file yet.
     :ivar known: the numbers of those that were judged when it was put.
     :ivar replaced: the numbers of those whose place it takes.
+    :ivar owner: the store's name.
+    :ivar heard: the last purge by others that was judged when it was put.
+    :ivar stored: afterwards, whether it was: others may have purged it meanwhile.
     :ivar in_file: afterwards, whether the content lies in a file.
     :ivar checksums: afterwards, those of its blocks.
     """
@@ -62,6 +66,9 @@ class Put:
     content: list[bytes]
     known: frozenset[int]
     replaced: frozenset[int]
+    owner: bytes = b""
+    heard: int = 0
+    stored: bool = True
     in_file: bool = True
     checksums: bytes = b""
 
@@ -89,12 +96,21 @@ class Purge:
 
     :ivar by: ``key``, ``prefix`` or ``tag``.
     :ivar now: seconds since 1970, for ``soft``.
+    :ivar owner: the name of the store that was asked.
     """
 
     by: str
     what: bytes
     soft: bool
     now: float
+    owner: bytes
+
+
+@frozen(slots=True, eq=False)
+class Note:
+    """Purge what nothing is stored of, as it seems: whoever fetches it must know all the same."""
+
+    purge: Purge
 
 
 @frozen(slots=True, eq=False)
@@ -116,7 +132,7 @@ class Release:
     first: int
 
 
-Change = Put | Update | Remove | Touch | Reserve | Release
+Change = Put | Update | Remove | Note | Touch | Reserve | Release
 
 
 @frozen(slots=True)
@@ -164,7 +180,7 @@ class Transaction:
         """Apply a change.
 
         :returns: of a put, an update and a removal, what ``keys`` holds now (``None`` for
-            nothing); of a reservation, the first number.
+            nothing); of a note, how much was purged; of a reservation, the first number.
         """
         match change:
             case Put():
@@ -174,6 +190,10 @@ class Transaction:
             case Remove():
                 self.drop(change.number, change.key)
                 return self._get(self.index.keys, index_key(change.key))
+            case Note():
+                self.note(change.purge)
+                numbers = candidates(self.index, self.transaction, change.purge)
+                return self.purge(change.purge, numbers)
             case Touch():
                 for number in change.numbers:
                     self._queues.touch(number)
@@ -188,10 +208,16 @@ class Transaction:
                 self.transaction.delete(packed_number(change.first), db=self.index.reserved)
                 return None
 
-    def _put(self, put: Put) -> bytes:
+    def _put(self, put: Put) -> bytes | None:
         index, transaction = self.index, self.transaction
         name = packed_number(put.number)
         size = put.size
+        _, purges = index.purges_since(transaction, put.heard, put.owner)
+        put.stored = not purges or hardest(purges, put.key, put.head.tags) is None
+        if not put.stored:
+            if put.written.file is not None:
+                self._doom(put.number)
+            return self._get(index.keys, index_key(put.key))
         if put.written.size + sum(map(len, put.content)) != size:
             raise OSError(errno.EIO, "some of the content was not written")
         put.in_file = self._wants_file(put, size)
@@ -275,13 +301,10 @@ class Transaction:
                 self.drop(number, record.key)
         return count
 
-    def purge_rest(self, purge: Purge, known: frozenset[int]) -> int:
-        """Purge what another process put since the others were looked for.
-
-        :param known: the numbers of those.
-        """
-        numbers = candidates(self.index, self.transaction, purge)
-        return self.purge(purge, [each for each in numbers if each not in known])
+    def note(self, purge: Purge) -> None:
+        """Let everybody know of a purge: what they were fetching is not put after this."""
+        purged = Purged.of(purge.by, purge.what, soft=purge.soft)
+        self.index.note_purge(self.transaction, purge.owner, purged)
 
     # --- leaving ------------------------------------------------------------------------------
 
@@ -314,8 +337,11 @@ class Transaction:
         transaction.delete(name, db=index.bodies)
         place = self._queues.remove(number)
         if place is not None and place.has_file:
-            transaction.put(name, b"", db=index.doomed)
-            self.doomed.append(number)
+            self._doom(number)
+
+    def _doom(self, number: int) -> None:
+        self.transaction.put(packed_number(number), b"", db=self.index.doomed)
+        self.doomed.append(number)
 
     def evict(self, reserve: int) -> bool:
         """Forget what is to leave first, until the rest fits.
@@ -323,18 +349,20 @@ class Transaction:
         :param reserve: bytes that are needed beside what is there.
         :returns: whether there is more to be done, in another transaction.
         """
-        for _ in range(_EVICTED_AT_ONCE):
-            if not self._is_too_much(reserve):
-                return False
+        count = 0
+        while count < _EVICTED_AT_ONCE and self._is_too_much(reserve):
             leaving = self._queues.next_to_leave()
             if leaving is None:
-                return False
+                break
             number, mourned = leaving
             record = self.index.record(self.transaction, packed_number(number))
             if mourned and record is not None:
                 self._queues.mourn(record.key)
             self.drop(number, record.key if record is not None else None)
-        return True
+            count += 1
+        if count:
+            self.index.count_evicted(self.transaction, count)
+        return count == _EVICTED_AT_ONCE
 
     def _is_too_much(self, reserve: int) -> bool:
         room = self.limits.size - self.index.file_bytes() - reserve

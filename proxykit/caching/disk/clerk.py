@@ -287,14 +287,13 @@ class Clerk:
         assert self.index is not None
         count = 0
         try:
+            # From here on nobody puts what was asked for before: whatever was put is found.
+            self._write(partial(Transaction.note, purge=purge))
             with self.index.environment.begin() as reading:
                 numbers = candidates(self.index, reading, purge)
             for start in range(0, len(numbers), _PURGED_AT_ONCE):
                 some = numbers[start : start + _PURGED_AT_ONCE]
                 count += self._write(partial(Transaction.purge, purge=purge, numbers=some))
-            if not purge.soft or len(numbers) <= _PURGED_AT_ONCE:
-                known = frozenset(numbers)
-                count += self._write(partial(Transaction.purge_rest, purge=purge, known=known))
         except Exception as error:
             self._complain(error)
         return count

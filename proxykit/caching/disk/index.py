@@ -5,7 +5,7 @@ what a transaction wrote is there as a whole or not at all, whenever its process
 
 Tables:
 
-    meta       the version, and ``Counters``
+    meta       the version, ``Counters``, and how many entries gave way to others
     keys       a key -> numbers and revisions of the responses under it, the newest first
     entries    number -> sealed: key, head, size, checksums of the blocks; see ``Record``
     bodies     number -> content, where that is small
@@ -17,6 +17,7 @@ Tables:
     tags       tag -> numbers
     reserved   first number of a range -> whose it is; see ``disk.changes``
     doomed     number: a file that is to be removed
+    purges     sequence -> who purged, and what: the last ones; see ``Index.purges_since``
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from __future__ import annotations
 import os
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ import lmdb
 from attrs import define, frozen
 
 from ..packing import Unreadable, pack, pack_head, sealed, unpack, unpack_head, unsealed
+from ..purging import EVERYTHING, Purged
 from ..stored import StoredHead
 
 LONGEST_KEY = 480
@@ -40,6 +42,9 @@ LONGEST_KEY = 480
 
 BLOCK = 64 * 1024
 """Content is checked, and read, in blocks of this size, in bytes."""
+
+OWNER_SIZE = 8
+"""How long the name of a store that purges is, in bytes."""
 
 _NUMBER = struct.Struct(">Q")
 _REFERENCE = struct.Struct(">QI")
@@ -50,6 +55,7 @@ _COUNTERS = struct.Struct(">6Q")
 _MAP_SIZE = 2**40 if sys.maxsize > 2**32 else 2**29
 _KEPT_OF_LONG = 440
 _MOST_READERS = 1024
+_MOST_PURGES = 256
 _LOCK_SIZE = 64 * (_MOST_READERS + 8)
 
 
@@ -259,6 +265,7 @@ class Index:
         self.tags = table(b"tags", dupsort=True)
         self.reserved = table(b"reserved")
         self.doomed = table(b"doomed")
+        self.purges = table(b"purges")
 
     def close(self) -> None:
         """Let go of it."""
@@ -308,6 +315,50 @@ class Index:
                     return
                 yield name, value
 
+    def evicted(self, transaction: Any) -> int:
+        """Give how many entries gave way to others so far."""
+        data = transaction.get(b"evicted", db=self.meta)
+        return 0 if data is None else unpacked_number(data)
+
+    def count_evicted(self, transaction: Any, count: int) -> None:
+        """Count entries that gave way to others."""
+        count += self.evicted(transaction)
+        transaction.put(b"evicted", packed_number(count), db=self.meta)
+
+    def note_purge(self, transaction: Any, owner: bytes, purged: Purged) -> None:
+        """Remember a purge, and forget the oldest of too many.
+
+        :param owner: who purged, ``OWNER_SIZE`` bytes.
+        """
+        sequence = self._newest_purge(transaction) + 1
+        transaction.put(packed_number(sequence), owner + purged.pack(), db=self.purges)
+        if sequence > _MOST_PURGES:
+            transaction.delete(packed_number(sequence - _MOST_PURGES), db=self.purges)
+
+    def purges_since(
+        self, transaction: Any, known: int, owner: bytes
+    ) -> tuple[int, Sequence[Purged]]:
+        """Give the sequence of the newest purge, and what others purged after a known one.
+
+        :param known: that one's sequence.
+        :param owner: who is no other.
+        """
+        newest = self._newest_purge(transaction)
+        if newest == known:
+            return newest, ()
+        cursor = transaction.cursor(db=self.purges)
+        found: list[Purged] = []
+        if not cursor.set_key(packed_number(known + 1)):
+            return newest, (EVERYTHING,)  # too many, or it is another index
+        for data in cursor.iternext(keys=False):
+            if data[:OWNER_SIZE] != owner:
+                found.append(Purged.unpack(data[OWNER_SIZE:]))
+        return newest, found
+
+    def _newest_purge(self, transaction: Any) -> int:
+        cursor = transaction.cursor(db=self.purges)
+        return unpacked_number(cursor.key()) if cursor.last() else 0
+
     def counters(self, transaction: Any) -> Counters:
         """Give the counters."""
         data = transaction.get(b"counters", db=self.meta)
@@ -330,7 +381,7 @@ class Index:
         total = 0
         for table in (
             self.keys, self.entries, self.bodies, self.places, self.probation, self.main,
-            self.ghosts, self.mourning, self.tags, self.reserved, self.doomed,
+            self.ghosts, self.mourning, self.tags, self.reserved, self.doomed, self.purges,
         ):  # fmt: skip
             stat = transaction.stat(table)
             pages = stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]

@@ -6,6 +6,7 @@ that is said of a key is said by the index, which every worker of the machine sh
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,17 +19,19 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from ...interfaces import ICacheStore
+from ...interfaces import ICacheInspection, ICacheStore, ISharedCacheStore
 from ..keys import PARTS
 from ..pieces import Pieces
-from ..stored import StoredHead, StoredResponse
+from ..purging import Purged
+from ..stored import StoredHead, StoredResponse, StoreStatistics
 from .asked import Asked
 from .body import DiskBody, load_all
-from .changes import Limits, Purge, Put, Remove, Update
+from .changes import Limits, Note, Purge, Put, Remove, Update
 from .complaint import Complaint
 from .files import OpenFile, open_body
 from .front import Front, FrontEntry, most_files
-from .index import LONGEST_KEY, index_key, unpack_references
+from .index import LONGEST_KEY, OWNER_SIZE, index_key, unpack_references
+from .inspection import list_entries, sum_up
 from .loading import Loaded, Loader
 from .opened import OpenedDirectory
 from .purges import Purges, concerns
@@ -53,7 +56,7 @@ class _Pending:
     left: int = 0
 
 
-@implementer(ICacheStore)
+@implementer(ICacheStore, ISharedCacheStore, ICacheInspection)
 class DiskStore:
     """Keeps responses on disk, and what is asked for often in memory.
 
@@ -89,6 +92,8 @@ class DiskStore:
         self._front = Front(memory, most_files())
         self._pending: dict[bytes, _Pending] = {}
         self._purges = Purges()
+        self._name = os.urandom(OWNER_SIZE)
+        self._heard: int | None = None
         self._loader = Loader(self, self._loaded)
         self._unwritten = 0
         self._writing = 0
@@ -158,15 +163,29 @@ class DiskStore:
         """See ``ICacheStore``."""
         disk = self._disk
         if disk is not None and disk.index is not None and not self._pending:
-            # An unsafe request purges what is seldom there: then nobody has to wait.
+            # An unsafe request purges what is seldom there: then no lookup has to wait.
             try:
                 with disk.index.environment.begin() as transaction:
                     if self._value(key) is None:
                         if not any(disk.index.begins_with(transaction, key + PARTS)):
-                            return 0
+                            return self._note(key, soft=soft)
             except lmdb.Error:
                 pass  # the clerk finds out what is the matter
         return self._purge("key", key, soft=soft)
+
+    def hear(self) -> Sequence[Purged]:
+        """See ``ISharedCacheStore``: a microsecond out of the page cache."""
+        disk = self._disk
+        if disk is None or disk.index is None:
+            return ()
+        try:
+            with disk.index.environment.begin() as transaction:
+                known = self._heard or 0
+                newest, found = disk.index.purges_since(transaction, known, self._name)
+        except lmdb.Error as error:
+            return self._unreadable(error)
+        first, self._heard = self._heard is None, newest
+        return () if first else found
 
     def purge_tag(self, tag: bytes, *, soft: bool) -> int | Deferred[int]:
         """See ``ICacheStore``."""
@@ -175,6 +194,34 @@ class DiskStore:
     def purge_prefix(self, prefix: bytes, *, soft: bool) -> int | Deferred[int]:
         """See ``ICacheStore``."""
         return self._purge("prefix", prefix, soft=soft)
+
+    # --- ICacheInspection ---------------------------------------------------------------------
+
+    async def statistics(self) -> StoreStatistics | None:
+        """See ``ICacheInspection``."""
+        found: StoreStatistics | None = await self._inspect(sum_up, self.size)
+        return found
+
+    async def entries(
+        self, prefix: bytes, limit: int
+    ) -> Sequence[tuple[bytes, Sequence[StoredResponse]]] | None:
+        """See ``ICacheInspection``; what the clerk has not written yet is not among them."""
+        found: Sequence[Any] | None = await self._inspect(list_entries, prefix, limit)
+        return found
+
+    async def _inspect(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        """Call something with the index in a thread; give ``None`` when that cannot be had."""
+        opening = self._open()
+        if opening is not None:
+            await opening
+        disk = self._disk
+        if disk is None or disk.index is None:
+            return None
+        try:
+            return await disk.in_thread(call, disk.index, *arguments)
+        except lmdb.Error as error:
+            self._complaint.say(error)
+            return None
 
     def close(self) -> None:
         """See ``ICacheStore``."""
@@ -218,6 +265,8 @@ class DiskStore:
         self, writer: DiskWriter, head: StoredHead, replaces: Callable[[StoredHead], bool]
     ) -> None:
         """Take a response whose content is complete."""
+        if self._heard is None:
+            self.hear()
         body = writer.body
         view = self._view(body.key)
         kept = tuple(each for each in view if not replaces(each.head))[: _MOST_VARIANTS - 1]
@@ -231,6 +280,8 @@ class DiskStore:
             writer.rest,
             known=frozenset(each.body.number for each in view),
             replaced=frozenset(each.body.number for each in view if each not in kept),
+            owner=self._name,
+            heard=self._heard or 0,
         )
         rest = sum(map(len, writer.rest))
         self._change(body.key, (new, *kept), put, partial(self._was_put, put, body, rest))
@@ -238,7 +289,7 @@ class DiskStore:
     def _was_put(self, put: Put, body: DiskBody, rest: int, value: bytes | None) -> None:
         self.release_memory(rest)
         self.settle(body)
-        if value is None:
+        if value is None or not put.stored:
             return
         body.checksums = put.checksums
         if put.in_file:
@@ -289,6 +340,7 @@ class DiskStore:
             self._disk.leave()
             self._disk = None
         if self._disk is None:
+            self._heard = None
             self._disk = OpenedDirectory.of(self._reactor, self._path, self._limits, self._min_free)
         return self._disk.when_open()
 
@@ -408,12 +460,18 @@ class DiskStore:
                 return opening.addCallback(lambda nothing: self._purge(by, what, soft=soft))
             if self._disk is None or self._disk.index is None:
                 return 0
-        purge = Purge(by, what, soft, self._clock())
+        purge = Purge(by, what, soft, self._clock(), self._name)
         for key in [key for key in self._pending if concerns(purge, key)]:
             del self._pending[key]
         self._purges.add(purge)
         result: Deferred[int] = Deferred()
         self.give(purge, partial(self._was_purged, purge, result))
+        return result
+
+    def _note(self, key: bytes, *, soft: bool) -> Deferred[int]:
+        result: Deferred[int] = Deferred()
+        purge = Purge("key", key, soft, self._clock(), self._name)
+        self.give(Note(purge), lambda count: result.callback(count or 0))
         return result
 
     def _was_purged(self, purge: Purge, result: Deferred[int], count: int | None) -> None:

@@ -105,11 +105,16 @@ class RedisClient:
         :returns: what fires with the answer: bytes, a number, ``None`` or a list of these; or
             fails with ``RedisAway`` or ``RedisRefused``.
         """
+        return self.send_together(command)[0]
+
+    def send_together(self, *commands: Command) -> list[Deferred[Any]]:
+        """Send commands, and give what fires with the answer of each; see ``send``."""
         if not self.is_usable or self._connection is None:
-            failed: Deferred[Any] = Deferred()
-            failed.errback(RedisAway("the server is away"))
+            failed = [Deferred[Any]() for _ in commands]
+            for each in failed:
+                each.errback(RedisAway("the server is away"))
             return failed
-        return self._connection.send((command,), self.timeout)[0]
+        return self._connection.send(commands, self.timeout)
 
     def send_all(self, commands: Sequence[Command]) -> Deferred[Any] | None:
         """Send commands whose answers nobody needs; they are done in order.

@@ -6,6 +6,7 @@ Keys, each with the store's prefix and the version of what stands there:
     b:NAME:N      a chunk of content
     t:TAG         a set of names and keys: what may carry the tag
     r:URI         a set of the keys that rules made of URI
+    p             a list of what was purged last; see ``redis.purges``
 
 Nothing needs more than one of them to be true: whatever is missing, or is not what was written, is
 a miss. Commands go out on one connection, in order, so this process sees what it did.
@@ -15,21 +16,24 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from time import monotonic, time
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, FirstError, gatherResults, succeed
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from ...interfaces import ICacheStore
+from ...interfaces import ICacheInspection, ICacheStore, ISharedCacheStore
 from ..keys import PARTS
 from ..packing import Unreadable, checksum
-from ..stored import StoredHead, StoredResponse
+from ..purging import Purged, hardest
+from ..stored import StoredHead, StoredResponse, StoreStatistics
 from .client import Command, RedisAway, RedisClient, RedisRefused
 from .content import INLINE, RedisBody, RedisWriter, chunks_of, cut_in_chunks, is_chunk
+from .inspection import list_entries, sum_up
+from .purges import PurgeList
 from .records import NAME_SIZE, pack_response, unpack_response
 
 _log = Logger()
@@ -45,9 +49,10 @@ _MEASURE_SECONDS = 5.0
 _USED_MEMORY = b"used_memory:"
 
 Found = tuple[StoredResponse, ...]
+_Shown = TypeVar("_Shown")
 
 
-@implementer(ICacheStore)
+@implementer(ICacheStore, ISharedCacheStore, ICacheInspection)
 class RedisStore:
     """Keeps responses in a server that several machines share.
 
@@ -71,6 +76,8 @@ class RedisStore:
         """
         self.client = client
         self._prefix = prefix + b":" + _VERSION + b":"
+        self._purges = PurgeList(self._prefix + b"p")
+        self._withdrawn: set[bytes] = set()
         self._size = size
         self._clock = clock
         self._in_memory = 0
@@ -86,9 +93,15 @@ class RedisStore:
         """See ``ICacheStore``; nothing at once when the server is away."""
         if not self.client.is_usable:
             return ()
-        return self.client.send(b"HGETALL", self._key(key)).addCallbacks(
-            partial(self._found, key), _nothing
+        purges, found = self.client.send_together(
+            self._purges.reading(), (b"HGETALL", self._key(key))
         )
+        purges.addCallbacks(self._purges.take, _nothing)
+        return found.addCallbacks(partial(self._found, key), _nothing)
+
+    def hear(self) -> Sequence[Purged]:
+        """See ``ISharedCacheStore``: what was read with every lookup."""
+        return self._purges.hear()
 
     def begin(self, key: bytes, size: int | None) -> RedisWriter | None:
         """See ``ICacheStore``."""
@@ -117,6 +130,7 @@ class RedisStore:
         """See ``ICacheStore``."""
         if not self.client.is_usable:
             return 0
+        self._note("key", key, soft=soft)
         ruled = self.client.send(b"SMEMBERS", self._ruled(key))
         first = self._purge_key(key, soft=soft, only=None)
 
@@ -131,6 +145,7 @@ class RedisStore:
         """See ``ICacheStore``."""
         if not self.client.is_usable:
             return 0
+        self._note("tag", tag, soft=soft)
 
         def purge_members(members: Any) -> Deferred[list[int]]:
             keys = dict.fromkeys(each[NAME_SIZE:] for each in members)
@@ -147,7 +162,25 @@ class RedisStore:
         """See ``ICacheStore``; looks at every key of the server."""
         if not self.client.is_usable:
             return 0
+        self._note("prefix", prefix, soft=soft)
         return Deferred.fromCoroutine(self._purge_scanned(prefix, soft=soft))
+
+    async def statistics(self) -> StoreStatistics | None:
+        """See ``ICacheInspection``; some of it is the server's, whoever else uses that."""
+        return await self._inspect(sum_up(self.client, self._key(b""), self._size))
+
+    async def entries(
+        self, prefix: bytes, limit: int
+    ) -> Sequence[tuple[bytes, Sequence[StoredResponse]]] | None:
+        """See ``ICacheInspection``; of a very large database not all of it is searched."""
+        pattern = _escaped(self._key(prefix)) + b"*"
+        return await self._inspect(list_entries(self, pattern, len(self._key(b"")), limit))
+
+    async def _inspect(self, asking: Awaitable[_Shown]) -> _Shown | None:
+        try:
+            return await asking
+        except (RedisAway, RedisRefused, TypeError, ValueError):
+            return None
 
     def close(self) -> None:
         """See ``ICacheStore``."""
@@ -184,6 +217,20 @@ class RedisStore:
 
         written = self._write(body.key, body, head, chunks)
         (written or succeed(None)).addBoth(sent)
+        # Who purged before it was there did not find it, and stands in the list by now; who
+        # purges later finds it.
+        client.send(*self._purges.reading()).addCallbacks(
+            partial(self._judge, body, head, self._purges.newest), _nothing
+        )
+
+    def _judge(self, body: RedisBody, head: StoredHead, known: bytes | None, answer: Any) -> None:
+        """Give up what others purged while it was on its way here."""
+        purges = self._purges.since(known, answer)
+        if purges and hardest(purges, body.key, head.tags) is not None:
+            # Lookups that were sent meanwhile are answered behind this, and may still find it.
+            self._withdrawn.add(body.name)
+            removed = self.client.send_all(self._removal(body.key, body))
+            (removed or succeed(None)).addBoth(lambda _: self._withdrawn.discard(body.name))
 
     def chunk(self, name: bytes, index: int) -> Deferred[Any]:
         """Get a chunk."""
@@ -221,6 +268,8 @@ class RedisStore:
         if type(raw) is not list:
             return
         for name, data in zip(raw[::2], raw[1::2], strict=False):
+            if name in self._withdrawn:
+                continue
             try:
                 yield unpack_response(self, key, name, data)
             except (Unreadable, TypeError, ValueError) as error:
@@ -329,6 +378,10 @@ class RedisStore:
         return int(min(max(left, _SHORTEST_SECONDS), _LONGEST_SECONDS))
 
     # --- purging ------------------------------------------------------------------------------
+
+    def _note(self, by: str, what: bytes, *, soft: bool) -> None:
+        """Let the others know, before anything is purged."""
+        self.client.send_all(self._purges.note(Purged.of(by, what, soft=soft)))
 
     def _purge_key(
         self, key: bytes, *, soft: bool, only: Callable[[StoredHead], bool] | None

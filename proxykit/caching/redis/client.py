@@ -358,5 +358,6 @@ class _Connection(Protocol):
         waiting, self.waiting = self.waiting, deque()
         self._client.is_lost(self, self._why)
         for each in waiting:
-            if each.deferred is not None:
-                each.deferred.errback(RedisAway(self._why))
+            deferred, each.deferred = each.deferred, None  # whoever looks at it now is told no more
+            if deferred is not None:
+                deferred.errback(RedisAway(self._why))

@@ -17,6 +17,7 @@ _KINDS: dict[str, Kind] = {"d": "directory", "-": "file", "l": "link"}
 _LIST_OF_DOS = re.compile(
     r"(\d\d-\d\d-\d{2,4} +\d\d:\d\d(?:[AP]M)?) +(?:(<DIR>)|(\d{1,18})) +(.+?)\r?\Z"
 )
+_SIZE = re.compile(r"[0-9]{1,18}")
 _TOTAL = re.compile(r"total \d+\r?\Z")
 
 
@@ -53,7 +54,7 @@ def read_mlsd(data: bytes) -> Iterator[Entry]:
         yield Entry(
             name,
             _mlsd_kind(kind),
-            int(size) if size.isdigit() and len(size) < 19 else None,
+            int(size) if _SIZE.fullmatch(size) else None,
             _modified(facts.get("modify", "")),
         )
 
@@ -76,7 +77,7 @@ def read_list(data: bytes) -> Iterator[Entry]:
         elif dos is not None and _is_name(dos[4]):
             kind = "directory" if dos[2] else "file"
             yield Entry(dos[4], kind, int(dos[3]) if dos[3] else None, dos[1])
-        elif found is None and dos is None:
+        elif found is None and dos is None and line.strip() not in (".", ".."):
             yield Entry(line.strip(), "other")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from proxykit.forward.ftp.listing import Entry, modification_time, read_list, read_mlsd
@@ -56,6 +56,8 @@ def test_list_is_read_as_unix_and_as_dos_write_it():
 
 
 @given(st.binary(max_size=400))
+@example(b".")
+@example(b"size=\xb2; a")
 def test_no_bytes_break_it_and_no_name_leads_out(data):
     for read in (read_mlsd, read_list):
         for entry in read(data):

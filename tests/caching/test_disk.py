@@ -12,8 +12,10 @@ import pytest
 from benchmarks.kill_disk import bytes_below, orphans
 from proxykit.caching.disk.burial import give_back
 from proxykit.caching.disk.changes import RANGE
-from proxykit.caching.disk.index import BLOCK, Index, Record
+from proxykit.caching.disk.files import BLOCK
+from proxykit.caching.disk.index import Index
 from proxykit.caching.disk.layout import Layout
+from proxykit.caching.disk.records import Record
 from proxykit.caching.disk.store import DiskStore
 from proxykit.caching.purging import EVERYTHING
 

@@ -26,15 +26,17 @@ from ..purging import Purged
 from ..stored import StoredHead, StoredResponse, StoreStatistics
 from .asked import Asked
 from .body import DiskBody, load_all
-from .changes import Limits, Note, Purge, Put, Remove, Update
+from .changes import Note, Purge, Put, Remove, Update
 from .complaint import Complaint
 from .files import OpenFile, open_body
 from .front import Front, FrontEntry, most_files
-from .index import LONGEST_KEY, OWNER_SIZE, index_key, unpack_references
+from .index import OWNER_SIZE
 from .inspection import list_entries, sum_up
 from .loading import Loaded, Loader
 from .opened import OpenedDirectory
-from .purges import Purges, concerns
+from .purges import Purges
+from .records import LONGEST_KEY, index_key, unpack_references
+from .transaction import Limits
 from .writer import DiskWriter
 
 _log = Logger()
@@ -461,7 +463,7 @@ class DiskStore:
             if self._disk is None or self._disk.index is None:
                 return 0
         purge = Purge(by, what, soft, self._clock(), self._name)
-        for key in [key for key in self._pending if concerns(purge, key)]:
+        for key in [key for key in self._pending if purge.concerns(key)]:
             del self._pending[key]
         self._purges.add(purge)
         result: Deferred[int] = Deferred()

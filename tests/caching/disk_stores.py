@@ -91,7 +91,7 @@ class Stores:
 
     def put(self, store, key, content=b"content", replaces=lambda other: False, **more):
         # No more at once than a store takes: these servers are faster than any.
-        self.turns.run_until(lambda: store._writing + len(content) < store.size // 16)
+        self.turns.run_until(lambda: store._room.writing + len(content) < store.size // 16)
         writer = store.begin(key, len(content))
         if writer is None:  # the next numbers are on their way
             self.settle(store)
@@ -101,7 +101,7 @@ class Stores:
         writer.commit(head(size=len(content), **more), replaces)
 
     def settle(self, store):
-        self.turns.run_until(lambda: not store._pending and not store._writing)
+        self.turns.run_until(lambda: not store._pending and not store._room.writing)
 
     def read(self, stored):
         """Give all content of a stored response, the way readers get it."""

@@ -12,8 +12,10 @@ import pytest
 from benchmarks.kill_disk import bytes_below, orphans
 from proxykit.caching.disk.burial import give_back
 from proxykit.caching.disk.changes import RANGE
-from proxykit.caching.disk.index import BLOCK, Index, Record
+from proxykit.caching.disk.files import BLOCK
+from proxykit.caching.disk.index import Index
 from proxykit.caching.disk.layout import Layout
+from proxykit.caching.disk.records import Record
 from proxykit.caching.disk.store import DiskStore
 from proxykit.caching.purging import EVERYTHING
 
@@ -93,7 +95,7 @@ def test_content_can_be_read_while_it_is_written(stores, store):
     read = b""
     for start in range(0, len(content), 50_000):
         assert writer.write(content[start : start + 50_000])
-        stores.turns.run_until(lambda: store._unwritten < 300_000)
+        stores.turns.run_until(lambda: store._room.unwritten < 300_000)
         read += stores.now(writer.body.read(len(read), 40_000))
     assert stores.lookup(store, b"k") == ()
     writer.commit(head(), lambda other: False)
@@ -105,10 +107,10 @@ def test_content_can_be_read_while_it_is_written(stores, store):
 def test_nothing_stays_of_what_was_aborted(stores, store):
     writer = store.begin(b"k", None)
     writer.write(b"x" * 600_000)
-    stores.turns.run_until(lambda: not store._unwritten)
+    stores.turns.run_until(lambda: not store._room.unwritten)
     assert len(bodies(stores)) == 1
     writer.abort()
-    stores.turns.run_until(lambda: not store._writing)
+    stores.turns.run_until(lambda: not store._room.writing)
 
     assert bodies(stores) == []
     assert stores.lookup(store, b"k") == ()

@@ -14,8 +14,7 @@ from zope.interface import implementer
 from ...interfaces import IStoredBody
 from ...net.files import FileRegion
 from ..pieces import Pieces
-from .files import Damaged, OpenFile, is_at_hand, read_block, read_block_at_once
-from .index import BLOCK
+from .files import BLOCK, Damaged, OpenFile, is_at_hand, read_block, read_block_at_once
 
 # What a client does not take at once stays in this process's memory until it does.
 _MOST_SENT = 4 * BLOCK

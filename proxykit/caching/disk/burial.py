@@ -6,8 +6,9 @@ The numbers of files are known, so nothing is searched.
 from __future__ import annotations
 
 from .changes import RANGE
-from .index import Index, Place, packed_number, unpacked_number
+from .index import Index
 from .layout import Layout
+from .records import Place, packed_number, unpacked_number
 
 
 def bury_the_dead(index: Index, layout: Layout) -> int:

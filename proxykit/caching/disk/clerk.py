@@ -21,19 +21,12 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .burial import bury_the_dead, give_back
-from .changes import (
-    Change,
-    Limits,
-    Purge,
-    Put,
-    Reserve,
-    Transaction,
-    candidates,
-)
+from .changes import Change, Purge, Put, Reserve
 from .complaint import Complaint
 from .files import WrittenFile
 from .index import Broken, Index
 from .layout import Layout
+from .transaction import Limits, Transaction, candidates
 
 _log = Logger()
 

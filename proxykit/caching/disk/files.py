@@ -9,8 +9,10 @@ from collections.abc import Iterable
 from xxhash import xxh3_64
 
 from ..packing import CHECKSUM_SIZE, checksum
-from .index import BLOCK
 from .layout import Layout
+
+BLOCK = 64 * 1024
+"""Content is checked, and read, in blocks of this size, in bytes."""
 
 _NO_WAIT = getattr(os, "RWF_NOWAIT", 0)
 _NOT_SUPPORTED = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)

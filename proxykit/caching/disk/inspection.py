@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..stored import ShownBody, StoredResponse, StoreStatistics
-from .index import Index, packed_number, unpack_references
+from .index import Index
+from .records import packed_number, unpack_references
 
 
 def sum_up(index: Index, limit: int) -> StoreStatistics:

@@ -14,8 +14,8 @@ from ..pieces import Pieces
 from ..stored import StoredResponse
 from .body import Disk, DiskBody
 from .files import Damaged, checksums_of
-from .index import Record
 from .opened import OpenedDirectory
+from .records import Record
 
 _log = Logger()
 

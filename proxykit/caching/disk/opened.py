@@ -17,11 +17,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
-from .changes import Limits
 from .clerk import Clerk, Stop
 from .index import Index
 from .layout import Layout
 from .numbers import Numbers
+from .transaction import Limits
 
 _MOST_THREADS = 4
 _TRY_AGAIN_SECONDS = 30.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from twisted.internet.defer import Deferred
 
-from ..keys import PARTS
 from .changes import Purge
 
 
@@ -29,22 +28,13 @@ class Purges:
 
     def concern(self, key: bytes) -> bool:
         """Say whether one of them may take what is under a key."""
-        return any(concerns(purge, key) for purge in self._waiting)
+        return any(purge.concerns(key) for purge in self._waiting)
 
     def wait(self, key: bytes) -> Deferred[None] | None:
         """Give what fires when one that concerns a key is done, ``None`` when there is none."""
         for purge, waiting in self._waiting.items():
-            if concerns(purge, key):
+            if purge.concerns(key):
                 deferred: Deferred[None] = Deferred()
                 waiting.append(deferred)
                 return deferred
         return None
-
-
-def concerns(purge: Purge, key: bytes) -> bool:
-    """Say whether a purge may take what is under a key."""
-    if purge.by == "tag":
-        return True
-    if purge.by == "prefix":
-        return key.startswith(purge.what)
-    return key == purge.what or key.startswith(purge.what + PARTS)

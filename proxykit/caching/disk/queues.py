@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..eviction import MOST_FREQUENT, SMALL_PART
-from .index import Counters, Index, Place, key_hash, packed_number
+from .index import Index
+from .records import Counters, Place, key_hash, packed_number
 
 
 class Queues:

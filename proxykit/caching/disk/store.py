@@ -14,46 +14,37 @@ from time import monotonic, time
 from typing import Any
 
 import lmdb
-from attrs import define
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from ...interfaces import ICacheInspection, ICacheStore, ISharedCacheStore
 from ..keys import PARTS
-from ..pieces import Pieces
 from ..purging import Purged
 from ..stored import StoredHead, StoredResponse, StoreStatistics
 from .asked import Asked
-from .body import DiskBody, load_all
-from .changes import Limits, Note, Purge, Put, Remove, Update
+from .body import DiskBody
+from .changes import Note, Purge, Put, Remove, Update
 from .complaint import Complaint
 from .files import OpenFile, open_body
-from .front import Front, FrontEntry, most_files
-from .index import LONGEST_KEY, OWNER_SIZE, index_key, unpack_references
+from .front import Front, most_files
+from .index import OWNER_SIZE
 from .inspection import list_entries, sum_up
 from .loading import Loaded, Loader
 from .opened import OpenedDirectory
-from .purges import Purges, concerns
+from .pending import PendingChanges
+from .promotion import Promotion
+from .purges import Purges
+from .records import LONGEST_KEY, index_key, unpack_references
+from .room import Room
+from .transaction import Limits
 from .writer import DiskWriter
 
 _log = Logger()
 
-_MOST_UNWRITTEN = 64 * 1024 * 1024  # in memory, because the disk is slower than the servers
 _MOST_VARIANTS = 64
 _SLOW_SECONDS = 0.01
 _COLD_SECONDS = 5.0
-
-
-@define(slots=True, eq=False)
-class _Pending:
-    """What will be under a key when the clerk has done what it was given.
-
-    :ivar left: how many changes it has not done yet.
-    """
-
-    responses: tuple[StoredResponse, ...]
-    left: int = 0
 
 
 @implementer(ICacheStore, ISharedCacheStore, ICacheInspection)
@@ -83,20 +74,20 @@ class DiskStore:
         self.size = size
         self._reactor = reactor
         self._path = path
-        # What is being written is no entry yet; it has the last eighth for itself.
+        # What is being written is no entry yet; it has the last eighth for itself: see ``_room``.
         self._limits = Limits(size - size // 8)
         self._min_free = min_free
         self._clock = clock
         self._disk: OpenedDirectory | None = None
         self._closed = False
         self._front = Front(memory, most_files())
-        self._pending: dict[bytes, _Pending] = {}
+        self._promotion = Promotion(self._front)
+        self._pending = PendingChanges(self.give, self._changed)
         self._purges = Purges()
         self._name = os.urandom(OWNER_SIZE)
         self._heard: int | None = None
         self._loader = Loader(self, self._loaded)
-        self._unwritten = 0
-        self._writing = 0
+        self._room = Room(size // 8)
         self._asked = Asked(reactor, self.give)
         self._cold_until = 0.0
         self._complaint = Complaint(f"the index of the cache in {path} cannot be read")
@@ -111,7 +102,7 @@ class DiskStore:
         disk = self._disk
         if disk is None or disk.index is None:
             return self._lookup_when_open(key)
-        pending = self._pending.get(key)
+        pending = self._pending.by_key.get(key)
         if pending is not None:
             return pending.responses
         if self._purges and (purged := self._purges.wait(key)) is not None:
@@ -129,7 +120,7 @@ class DiskStore:
         if entry.period != self._asked.period:
             self._asked.note(entry)
         if not (entry.in_memory or entry.promoting):
-            self._promote(entry)
+            self._promotion.begin(disk, entry)
         return entry.responses
 
     def begin(self, key: bytes, size: int | None) -> DiskWriter | None:
@@ -137,7 +128,7 @@ class DiskStore:
         disk = self._disk
         if disk is None or disk.index is None or disk.clerk.is_full or b"\x00" in key:
             return None
-        if self._writing + (size or 0) > self.size // 8:
+        if not self._room.is_for(size or 0):
             return None
         number = disk.numbers.take()
         return None if number is None else DiskWriter(self, key, number)
@@ -240,24 +231,17 @@ class DiskStore:
         if self._disk is not None:
             self._disk.clerk.give(change, done)
 
-    def _has_room(self, more: int) -> bool:
-        return self._writing + more <= self.size // 8 and self._unwritten + more <= _MOST_UNWRITTEN
-
     def reserve(self, size: int) -> bool:
         """Count what is being written; say whether there is room for it."""
-        if not self._has_room(size):
-            return False
-        self._writing += size
-        self._unwritten += size
-        return True
+        return self._room.reserve(size)
 
     def release_memory(self, size: int) -> None:
         """Count what is in memory no more."""
-        self._unwritten -= size
+        self._room.unwritten -= size
 
     def settle(self, body: DiskBody, result: Any = None) -> None:
         """Count what is written, or will never be."""
-        self._writing -= body.size
+        self._room.writing -= body.size
         if self._disk is not None:
             self._disk.numbers.settle(body.number)
 
@@ -382,7 +366,7 @@ class DiskStore:
 
     def _loaded(self, key: bytes, loaded: Loaded) -> tuple[StoredResponse, ...]:
         """Keep what was read at hand; give what is the answer by now."""
-        pending = self._pending.get(key)
+        pending = self._pending.by_key.get(key)
         if pending is not None:
             return pending.responses
         if loaded.bad:
@@ -396,7 +380,7 @@ class DiskStore:
 
     def _view(self, key: bytes) -> tuple[StoredResponse, ...]:
         """Give what is under a key, pending changes done; contents may not be open yet."""
-        pending = self._pending.get(key)
+        pending = self._pending.by_key.get(key)
         if pending is not None:
             return pending.responses
         disk = self._disk
@@ -425,33 +409,18 @@ class DiskStore:
         done: Callable[[bytes | None], None] | None = None,
     ) -> None:
         """Have a key changed; this process sees it from now on."""
-        if self._disk is None:
-            return
-        pending = self._pending.get(key)
-        if pending is None:
-            pending = self._pending[key] = _Pending(responses)
-        pending.responses = responses
-        pending.left += 1
-        self.give(change, partial(self._changed, key, pending, done))
+        if self._disk is not None:
+            self._pending.add(key, responses, change, done)
 
     def _changed(
-        self,
-        key: bytes,
-        pending: _Pending,
-        done: Callable[[bytes | None], None] | None,
-        value: bytes | None,
+        self, key: bytes, responses: tuple[StoredResponse, ...], value: bytes | None
     ) -> None:
-        if done is not None:
-            done(value)
-        pending.left -= 1
-        if pending.left or self._pending.get(key) is not pending:
-            return
-        del self._pending[key]
+        """Have what was pending at hand, if it is what the index holds now."""
         self._front.drop(key)
         numbers = [each.number for each in unpack_references(value)]
-        if value is not None and numbers == [each.body.number for each in pending.responses]:
-            if all(_is_at_hand(each) for each in pending.responses):
-                self._front.put(key, value, pending.responses)
+        if value is not None and numbers == [each.body.number for each in responses]:
+            if all(_is_at_hand(each) for each in responses):
+                self._front.put(key, value, responses)
 
     def _purge(self, by: str, what: bytes, *, soft: bool) -> int | Deferred[int]:
         if self._disk is None or self._disk.index is None:
@@ -461,8 +430,7 @@ class DiskStore:
             if self._disk is None or self._disk.index is None:
                 return 0
         purge = Purge(by, what, soft, self._clock(), self._name)
-        for key in [key for key in self._pending if concerns(purge, key)]:
-            del self._pending[key]
+        self._pending.forget(purge)
         self._purges.add(purge)
         result: Deferred[int] = Deferred()
         self.give(purge, partial(self._was_purged, purge, result))
@@ -477,26 +445,6 @@ class DiskStore:
     def _was_purged(self, purge: Purge, result: Deferred[int], count: int | None) -> None:
         self._purges.done(purge)
         result.callback(count or 0)
-
-    # --- memory -------------------------------------------------------------------------------
-
-    def _promote(self, entry: FrontEntry) -> None:
-        """Have contents read into memory: they were asked for again while they were at hand."""
-        worth = self._front.is_worth_memory(entry)
-        entry.promoting = True
-        if worth and self._disk is not None:
-            bodies = [each.body for each in entry.responses if each.body.content is None]
-            self._disk.in_thread(load_all, bodies).addCallbacks(
-                partial(self._promoted, entry, bodies), lambda failure: None
-            )
-
-    def _promoted(
-        self, entry: FrontEntry, bodies: list[DiskBody], contents: list[Pieces] | None
-    ) -> None:
-        if contents is not None and self._front.get(entry.key) is entry:
-            for body, content in zip(bodies, contents, strict=True):
-                body.content = content
-            self._front.put(entry.key, entry.value, entry.responses)
 
 
 def _is_at_hand(response: StoredResponse) -> bool:

@@ -112,7 +112,7 @@ class ForwardingRules:
         request = exchange.request
         section = request.section
         headers = request.changed_headers
-        # Without Host (HTTP/1.0) it is the target that names the host, and that is not in a section.
+        # Without Host (HTTP/1.0) the target names the host, and that is in no section.
         if headers is None and host is None and b"host" in section.values:
             rendering = section.rendering
             if rendering is not None and rendering[0] == identity:

@@ -185,7 +185,7 @@ class ForwardingRules:
             if rendering is not None and rendering[0] is self:
                 return rendering[1]
             data = self._render_response(response, section, content_length=True)
-            if b"date" in section.values:
+            if b"date" in section.values and b"date" not in section.options:
                 section.rendering = (self, data)
             return data
         if headers is not None:

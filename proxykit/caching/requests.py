@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from ..engine.exchange import Exchange
 from ..errors import BadRequest
-from ..message.fields import Field, FieldSection
+from ..message.fields import HOP_BY_HOP, Field, FieldSection
 from ..message.framing import NO_CONTENT, NoContent
 from ..message.request import Request
 from ..message.target import Form
@@ -58,10 +58,21 @@ def are_plain(section: FieldSection, *, trusting: bool, cookies_matter: bool) ->
         b"host" in values
         and _CLOSER_LOOK.isdisjoint(values)
         and not section.options & _UPGRADES
+        and not _are_kept_back(section, values)
         and not (cookies_matter and b"cookie" in values)
         and _UNKEYED.isdisjoint(values)
         and not (trusting and not _STATED.isdisjoint(values))
     )
+
+
+def _are_kept_back(section: FieldSection, values: Mapping[bytes, bytes]) -> bool:
+    """Say whether Connection names fields that are there: no server sees these.
+
+    What a server answers without a field must not be stored as what it answers to that.
+
+    :param values: the request's fields' combined values, by names in lower case.
+    """
+    return not values.keys().isdisjoint(section.options - HOP_BY_HOP)
 
 
 def passes_by(exchange: Exchange, values: Mapping[bytes, bytes], rules: CacheRules) -> bool:
@@ -76,6 +87,8 @@ def passes_by(exchange: Exchange, values: Mapping[bytes, bytes], rules: CacheRul
         # A "fat GET": a server that reads its content answers what no key tells apart.
         return True
     if request.section.options & _UPGRADES or not _UNKEYED.isdisjoint(values):
+        return True
+    if _are_kept_back(request.section, values):
         return True
     if needs_the_origin(values):
         return True

@@ -322,14 +322,14 @@ class RouteCache:
         """Answer out of several parts that hold, together, what is asked for."""
         head = parts.head()
         age = head.age(self._clock())
-        use = decide(head.terms, age, asked.directives)
+        use = decide(head.terms, age, asked.directives, offline=asked.rules.offline)
         if use is Use.VALIDATE:
             return False
-        stored = StoredResponse(head, parts.body())
-        if not self._serve(relay, asked, stored, age, use):
+        if not self._serve(relay, asked, StoredResponse(head, parts.body()), age, use):
             return False
         if use is Use.WHILE_REVALIDATING:
-            self._fetcher.refresh(relay, asked, stored)
+            # What they are together is in no store, and no 304 could update it there.
+            self._fetcher.refresh(relay, asked, parts.stored[0])
         return True
 
     # --- other methods ------------------------------------------------------------------------

@@ -112,7 +112,8 @@ class ForwardingRules:
         request = exchange.request
         section = request.section
         headers = request.changed_headers
-        if headers is None and host is None:
+        # Without Host (HTTP/1.0) the target names the host, and that is in no section.
+        if headers is None and host is None and b"host" in section.values:
             rendering = section.rendering
             if rendering is not None and rendering[0] == identity:
                 return rendering[1]
@@ -184,7 +185,7 @@ class ForwardingRules:
             if rendering is not None and rendering[0] is self:
                 return rendering[1]
             data = self._render_response(response, section, content_length=True)
-            if b"date" in section.values:
+            if b"date" in section.values and b"date" not in section.options:
                 section.rendering = (self, data)
             return data
         if headers is not None:

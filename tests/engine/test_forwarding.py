@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxykit.engine import forwarding
 from proxykit.engine.exchange import Exchange
 from proxykit.engine.forwarding import Direction, Disclosure, ForwardingRules
 from proxykit.http1.limits import HeadLimits
@@ -125,6 +126,14 @@ def test_a_response_without_a_date_gets_one_and_one_with_it_keeps_it():
         b"Content-Length: 7",
         b"Via: 1.1 us",
     ]
+
+
+def test_a_date_that_is_made_here_is_made_anew_for_each_response(monkeypatch):
+    """RFC 9110 section 6.6.1."""
+    fields = b"Date: then\r\nConnection: date\r\n"
+    for now in (b"now", b"later", b"later still"):
+        monkeypatch.setattr(forwarding, "formatdate", lambda usegmt, now=now: now.decode())
+        assert returned(fields) == [b"Date: " + now, b"Via: 1.1 us"]
 
 
 def test_a_response_is_sent_as_filters_left_it():

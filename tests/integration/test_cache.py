@@ -1054,6 +1054,27 @@ def test_a_request_with_an_unkeyed_field_poisons_nobody(proxy, site, extra):
     assert content(exchange(proxy.address, ask(b"/poison"))) == b"good"
 
 
+def test_what_connection_keeps_from_the_origin_selects_nothing(proxy, site):
+    """RFC 9110 section 7.6.1: a field that Connection names goes no further."""
+    site.answers[b"/kept-back"] = lambda connection, head: connection.sendall(
+        b"HTTP/1.1 200 OK\r\nVary: X-Language\r\n"
+        + fresh()
+        + b"Content-Length: 2\r\n\r\n"
+        + (b"de" if b"X-Language: de" in head else b"en")
+    )
+    wanted = b"X-Language: de\r\n"
+
+    for _ in range(3):
+        kept_back = ask(b"/kept-back", wanted + b"Connection: x-language\r\n")
+        assert cache_says(exchange(proxy.address, kept_back)) == b"fwd=bypass"
+
+    assert content(exchange(proxy.address, ask(b"/kept-back", wanted))) == b"de"
+    assert content(exchange(proxy.address, ask(b"/kept-back", wanted))) == b"de"
+    assert content(exchange(proxy.address, ask(b"/kept-back"))) == b"en"
+    # It is answered out of no store either, where most requests are.
+    assert content(exchange(proxy.address, kept_back)) == b"en"
+
+
 def test_a_forwarded_host_of_a_stranger_never_reaches_the_origin(proxy, site):
     site.put(b"/xfh", fresh())
     exchange(proxy.address, ask(b"/xfh", b"X-Forwarded-Host: evil\r\nForwarded: host=evil\r\n"))

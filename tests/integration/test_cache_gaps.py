@@ -88,6 +88,16 @@ def part(proxy, path, spec):
     return answer
 
 
+@pytest.fixture(scope="module", params=["memory", "disk", "redis"])
+def side_by_side(request, tmp_path_factory, site):
+    """Give a proxy whose objects are so small that parts of larger ones are not joined."""
+    with ExitStack() as stack:
+        directory = tmp_path_factory.mktemp(f"small-{request.param}")
+        running = Machine(directory, site, stack, request.param, max_object_size="64KiB").start()
+        yield running
+        assert "Traceback" not in running.output.read_text()
+
+
 def is_stored(proxy, path, extra=b""):
     """Wait until something is answered from the store: it may be written a moment later."""
     only = ask(path, extra + b"Cache-Control: only-if-cached\r\n")
@@ -369,6 +379,23 @@ def test_a_large_response_read_in_many_parts_is_put_together(proxy, site, path, 
     assert content(exchange(proxy.address, ask(path))) == whole
     assert content(part(proxy, path, b"1234567-2345678")) == whole[1_234_567:2_345_679]
     assert proxy.store != "memory" or len(site.asked) == asked
+
+
+def test_parts_that_are_stale_while_a_fresh_one_is_fetched(side_by_side, site):
+    path, whole = b"/side-by-side", random.Random(1).randbytes(100_000)
+    fields = b"Cache-Control: max-age=60, stale-while-revalidate=600\r\n"
+    for spec in (b"0-49999", b"50000-"):
+        store(side_by_side, site, path, Origin(whole, fields=fields), spec)
+    exchange(side_by_side.address, ask(path, b"Soft-Purge: 1\r\n", method=b"PURGE"))
+    site.put(path, b'ETag: "1"\r\n' + fields, status=b"304 Not Modified")
+    only = ask(path, b"Cache-Control: only-if-cached\r\n")
+    until(lambda: cache_says(exchange(side_by_side.address, only)).startswith(b"hit; ttl=-"))
+
+    for _ in range(3):
+        answer = exchange(side_by_side.address, ask(path))
+        assert (status(answer), content(answer)) == (b"200", whole)
+    until(lambda: site.asked)
+    assert all(name_of(head, b"If-None-Match") is None for head in site.asked)
 
 
 def test_a_gap_that_is_not_stored_goes_at_its_readers_pace(proxy, site, path):

@@ -61,7 +61,7 @@ def _nobody_asked(site):
 class Machine:
     """Proxies that share a store, where it can be shared."""
 
-    def __init__(self, directory, site, stack, store):
+    def __init__(self, directory, site, stack, store, max_object_size="8MiB"):
         self.store = store
         self._directory, self._site, self._stack = directory, site, stack
         self._cache = 'size = "32MiB"'
@@ -73,6 +73,7 @@ class Machine:
             self.redis = Redis(directory).start()
             stack.callback(self.redis.stop)
             self._cache = f'url = "{self.redis.url}"\ntimeout = "2s"'
+        self._cache += f'\nmax_object_size = "{max_object_size}"'
 
     def start(self):
         port, admin = free_port(), free_port()

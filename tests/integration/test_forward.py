@@ -89,6 +89,18 @@ def test_a_request_is_asked_for_in_origin_form_with_via(proxy, origin):
     assert b"X-Forwarded-For: 127.0.0.1\r\n" in seen
 
 
+@pytest.mark.parametrize("fields", [b"", b"User-Agent: old\r\n"])
+def test_of_requests_without_host_each_is_sent_with_its_own(start, fields):
+    with ScriptedOrigin(reply(FINE)) as one, ScriptedOrigin(reply(FINE)) as other:
+        proxy = start("forward", "--allow-private")
+        for each in (one, other) * 3:
+            exchange(proxy.address, b"GET %s/ HTTP/1.0\r\n%s\r\n" % (each.url.encode(), fields))
+
+        for each in (one, other):
+            seen = b"".join(bytes(received) for received in each.received)
+            assert seen.count(b"GET / HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n" % each.port) == 3
+
+
 def test_a_request_for_the_proxy_itself_is_a_loop(start):
     proxy = start("forward", "--allow-private")
     itself = proxy.url.encode()

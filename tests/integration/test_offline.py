@@ -10,11 +10,15 @@ from demo.proxies import Proxy, free_port
 from proxykit.command import main
 from tests.integration.admin import Api, token_of
 from tests.integration.test_cache import Site, ask, cache_says, content, field, status
+from tests.integration.test_cache_gaps import Origin
 from tests.scripted import exchange
 
 CONFIGURATION = """
 [cache.main]
 size = "4MiB"
+[cache.small]
+size = "4MiB"
+max_object_size = "64KiB"
 [cache.switched]
 size = "4MiB"
 [pool.a]
@@ -22,6 +26,10 @@ servers = ["{url}"]
 retries = 0
 [reverse.a]
 listen = ["127.0.0.1:{reverse}"]
+[[reverse.a.routes]]
+path = "/small/"
+pool = "a"
+cache = {{ use = "small", offline = true }}
 [[reverse.a.routes]]
 pool = "a"
 cache = {{ use = "main", offline = true }}
@@ -121,6 +129,22 @@ def test_heads_conditions_and_ranges_are_answered_from_what_is_stale(proxy, site
     assert content(get(proxy, b"/parts", b"Range: bytes=2-3\r\n")) == b"23"
 
 
+@pytest.mark.parametrize(("said", "answered"), [(b"", b"200"), (b", must-revalidate", b"502")])
+def test_stale_parts_of_what_is_too_large_to_join_are_answered_together(
+    proxy, site, said, answered
+):
+    path, whole = b"/small/%d" % len(said), bytes(range(256)) * 400
+    site.answers[path] = Origin(whole, fields=b"Cache-Control: max-age=60%s\r\nAge: 100\r\n" % said)
+    for spec in (b"0-51199", b"51200-"):
+        assert status(get(proxy, path, b"Range: bytes=%s\r\n" % spec)) == b"206"
+    gone(site, path)
+
+    answer = get(proxy, path)
+
+    assert status(answer) == answered
+    assert answered != b"200" or content(answer) == whole
+
+
 @pytest.mark.parametrize(
     ("said", "failed"),
     [(b", must-revalidate", b"504"), (b", proxy-revalidate", b"504"), (b", s-maxage=60", b"504"),
@@ -198,7 +222,7 @@ def test_an_operator_switches_a_cache_and_back(proxy, site, capsys):
     assert capsys.readouterr().out == "switched is online\n"
     assert "switched (offline)" in stats
     assert "main (offline)" not in stats
-    assert state == {"main": False, "switched": True}
+    assert state == {"main": False, "small": False, "switched": True}
     assert cache_says(offline).startswith(b"hit; ttl=-4")
     assert cache_says(online).startswith(b"fwd=stale")
     assert site.count(b"/switched") == 2

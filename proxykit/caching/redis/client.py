@@ -358,5 +358,7 @@ class _Connection(Protocol):
         waiting, self.waiting = self.waiting, deque()
         self._client.is_lost(self, self._why)
         for each in waiting:
-            if each.deferred is not None:
-                each.deferred.errback(RedisAway(self._why))
+            # ``_check_deadlines`` may be on its way through the same ones.
+            deferred, each.deferred = each.deferred, None
+            if deferred is not None:
+                deferred.errback(RedisAway(self._why))

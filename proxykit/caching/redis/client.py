@@ -358,6 +358,7 @@ class _Connection(Protocol):
         waiting, self.waiting = self.waiting, deque()
         self._client.is_lost(self, self._why)
         for each in waiting:
-            deferred, each.deferred = each.deferred, None  # whoever looks at it now is told no more
+            # ``_check_deadlines`` may be on its way through the same ones.
+            deferred, each.deferred = each.deferred, None
             if deferred is not None:
                 deferred.errback(RedisAway(self._why))

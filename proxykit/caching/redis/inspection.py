@@ -10,6 +10,7 @@ from twisted.internet.defer import DeferredList
 from ..packing import Unreadable
 from ..stored import ShownBody, StoredResponse, StoreStatistics
 from .client import RedisClient, RedisRefused
+from .names import Names
 from .records import unpack_response
 
 if TYPE_CHECKING:
@@ -54,38 +55,38 @@ async def sum_up(client: RedisClient, prefix: bytes, limit: int | None) -> Store
 
 
 async def list_entries(
-    store: RedisStore, pattern: bytes, start: int, limit: int
+    store: RedisStore, names: Names, prefix: bytes, limit: int
 ) -> Sequence[tuple[bytes, Sequence[StoredResponse]]]:
-    """List the entries whose names match a pattern; see ``ICacheInspection``.
+    """List the entries whose keys begin with a prefix; see ``ICacheInspection``.
 
-    :param start: where in the names the keys begin.
+    :param names: the store's.
     :raises RedisAway: when the server does not answer.
     """
     found: dict[bytes, Sequence[StoredResponse]] = {}
     cursor: Any = b"0"
     for _ in range(_MOST_SEARCHED):
-        cursor, names = await store.client.send(
-            b"SCAN", cursor, b"MATCH", pattern, b"COUNT", _SCANNED_AT_ONCE
+        cursor, entries = await store.client.send(
+            b"SCAN", cursor, b"MATCH", names.entries(prefix), b"COUNT", _SCANNED_AT_ONCE
         )
-        for first in range(0, len(names), _READ_AT_ONCE):
+        for first in range(0, len(entries), _READ_AT_ONCE):
             if len(found) < limit:
-                found |= await _read(store, names[first : first + _READ_AT_ONCE], start)
+                found |= await _read(store, names, entries[first : first + _READ_AT_ONCE])
         if cursor == b"0" or len(found) >= limit:
             break
     return list(found.items())[:limit]
 
 
 async def _read(
-    store: RedisStore, names: Sequence[bytes], start: int
+    store: RedisStore, names: Names, entries: Sequence[bytes]
 ) -> dict[bytes, Sequence[StoredResponse]]:
-    answers = store.client.send_together(*((b"HGETALL", name) for name in names))
+    answers = store.client.send_together(*((b"HGETALL", entry) for entry in entries))
     found: dict[bytes, Sequence[StoredResponse]] = {}
     results = await DeferredList(answers, consumeErrors=True)
-    for name, (done, raw) in zip(names, results, strict=True):
+    for entry, (done, raw) in zip(entries, results, strict=True):
         if not done:
             raw.trap(RedisRefused)  # it is of another kind: nothing of ours
-        elif responses := _shown(store, name[start:], raw):
-            found[name[start:]] = responses
+        elif responses := _shown(store, names.key(entry), raw):
+            found[names.key(entry)] = responses
     return found
 
 

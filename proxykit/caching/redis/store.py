@@ -1,15 +1,8 @@
 """The store in Redis or Valkey. See ``ICacheStore``.
 
-Keys, each with the store's prefix and the version of what stands there:
-
-    k:KEY         a hash: of each response under KEY, its name -> its record
-    b:NAME:N      a chunk of content
-    t:TAG         a set of names and keys: what may carry the tag
-    r:URI         a set of the keys that rules made of URI
-    p             a list of what was purged last; see ``redis.purges``
-
-Nothing needs more than one of them to be true: whatever is missing, or is not what was written, is
-a miss. Commands go out on one connection, in order, so this process sees what it did.
+What stands there under which name, see ``redis.names``. Nothing needs more than one of these to be
+true: whatever is missing, or is not what was written, is a miss. Commands go out on one connection,
+in order, so this process sees what it did.
 """
 
 from __future__ import annotations
@@ -18,7 +11,7 @@ import os
 import random
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
-from time import monotonic, time
+from time import time
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, FirstError, gatherResults, succeed
@@ -33,20 +26,19 @@ from ..stored import StoredHead, StoredResponse, StoreStatistics
 from .client import Command, RedisAway, RedisClient, RedisRefused
 from .content import INLINE, RedisBody, RedisWriter, chunks_of, cut_in_chunks, is_chunk
 from .inspection import list_entries, sum_up
+from .memory import ServerMemory
+from .names import Names
 from .purges import PurgeList
 from .records import NAME_SIZE, pack_response, unpack_response
 
 _log = Logger()
 
-_VERSION = b"1"
 _MOST_VARIANTS = 64
 _MOST_IN_MEMORY = 64 * 1024 * 1024  # content that is arriving, or was sent and not answered yet
 _LONGEST_SECONDS = 30 * 86_400
 _SHORTEST_SECONDS = 60
 _VALIDATED_SECONDS = 86_400  # how long what can be validated is kept past its freshness
 _SCANNED_AT_ONCE = 500
-_MEASURE_SECONDS = 5.0
-_USED_MEMORY = b"used_memory:"
 
 Found = tuple[StoredResponse, ...]
 _Shown = TypeVar("_Shown")
@@ -75,14 +67,13 @@ class RedisStore:
         :param clock: gives the seconds since 1970.
         """
         self.client = client
-        self._prefix = prefix + b":" + _VERSION + b":"
-        self._purges = PurgeList(self._prefix + b"p")
+        self._names = Names(prefix)
+        self._purges = PurgeList(self._names.purges)
         self._withdrawn: set[bytes] = set()
         self._size = size
         self._clock = clock
         self._in_memory = 0
-        self._is_full = False
-        self._measured = -_MEASURE_SECONDS
+        self._memory = ServerMemory(client, size)
 
     def __repr__(self) -> str:
         return f"<RedisStore {self.client!r}>"
@@ -94,7 +85,7 @@ class RedisStore:
         if not self.client.is_usable:
             return ()
         purges, found = self.client.send_together(
-            self._purges.reading(), (b"HGETALL", self._key(key))
+            self._purges.reading(), (b"HGETALL", self._names.entry(key))
         )
         purges.addCallbacks(self._purges.take, _nothing)
         return found.addCallbacks(partial(self._found, key), _nothing)
@@ -107,10 +98,8 @@ class RedisStore:
         """See ``ICacheStore``."""
         if not self.client.is_usable or self._in_memory + (size or 0) > _MOST_IN_MEMORY:
             return None
-        if self._size is not None:
-            self._measure()
-            if self._is_full:
-                return None
+        if self._memory.is_full():
+            return None
         return RedisWriter(self, key, os.urandom(NAME_SIZE))
 
     def update(self, key: bytes, stored: StoredResponse, head: StoredHead) -> None:
@@ -118,7 +107,7 @@ class RedisStore:
         stored.head = head
         body: RedisBody = stored.body
         # A record that is gone is not made anew: its content is gone, too.
-        self.client.send(b"HEXISTS", self._key(key), body.name).addCallbacks(
+        self.client.send(b"HEXISTS", self._names.entry(key), body.name).addCallbacks(
             lambda there: self._write(key, body, head, ()) if there else None, _nothing
         )
 
@@ -131,7 +120,7 @@ class RedisStore:
         if not self.client.is_usable:
             return 0
         self._note("key", key, soft=soft)
-        ruled = self.client.send(b"SMEMBERS", self._ruled(key))
+        ruled = self.client.send(b"SMEMBERS", self._names.ruled(key))
         first = self._purge_key(key, soft=soft, only=None)
 
         def purge_ruled(keys: Any) -> Deferred[list[int]]:
@@ -152,10 +141,10 @@ class RedisStore:
             only = partial(_carries, tag)
             counts = [self._purge_key(key, soft=soft, only=only) for key in keys]
             if not soft:
-                self.client.send_all([(b"UNLINK", self._tag(tag))])
+                self.client.send_all([(b"UNLINK", self._names.tag(tag))])
             return gatherResults(counts, consumeErrors=True)
 
-        members = self.client.send(b"SMEMBERS", self._tag(tag))
+        members = self.client.send(b"SMEMBERS", self._names.tag(tag))
         return members.addCallback(purge_members).addCallbacks(sum, _none_purged)
 
     def purge_prefix(self, prefix: bytes, *, soft: bool) -> int | Deferred[int]:
@@ -167,14 +156,13 @@ class RedisStore:
 
     async def statistics(self) -> StoreStatistics | None:
         """See ``ICacheInspection``; some of it is the server's, whoever else uses that."""
-        return await self._inspect(sum_up(self.client, self._key(b""), self._size))
+        return await self._inspect(sum_up(self.client, self._names.entry(b""), self._size))
 
     async def entries(
         self, prefix: bytes, limit: int
     ) -> Sequence[tuple[bytes, Sequence[StoredResponse]]] | None:
         """See ``ICacheInspection``; of a very large database not all of it is searched."""
-        pattern = _escaped(self._key(prefix)) + b"*"
-        return await self._inspect(list_entries(self, pattern, len(self._key(b"")), limit))
+        return await self._inspect(list_entries(self, self._names, prefix, limit))
 
     async def _inspect(self, asking: Awaitable[_Shown]) -> _Shown | None:
         try:
@@ -207,7 +195,7 @@ class RedisStore:
         if not client.is_usable:
             return
         # Evaluated against what is there now: nobody waits for it.
-        client.send(b"HGETALL", self._key(body.key)).addCallbacks(
+        client.send(b"HGETALL", self._names.entry(body.key)).addCallbacks(
             lambda raw: self._replace(body.key, raw, replaces, head), _nothing
         )
         self._in_memory += body.size
@@ -234,7 +222,7 @@ class RedisStore:
 
     def chunk(self, name: bytes, index: int) -> Deferred[Any]:
         """Get a chunk."""
-        return self.client.send(b"GET", self._chunk(name, index))
+        return self.client.send(b"GET", self._names.chunk(name, index))
 
     def lost(self, body: RedisBody) -> None:
         """Forget what is not as it was stored."""
@@ -274,14 +262,14 @@ class RedisStore:
                 yield unpack_response(self, key, name, data)
             except (Unreadable, TypeError, ValueError) as error:
                 _log.warn("what is stored in Redis is not usable: {error}", error=str(error))
-                self.client.send_all([(b"HDEL", self._key(key), name)])
+                self.client.send_all([(b"HDEL", self._names.entry(key), name)])
 
     def _check(self, response: StoredResponse) -> Deferred[bool] | None:
         """Get the first chunk, and ask whether the others are there."""
         body: RedisBody = response.body
         if body.content is not None:
             return None
-        others = [self._chunk(body.name, index) for index in range(1, chunks_of(body.size))]
+        others = [self._names.chunk(body.name, index) for index in range(1, chunks_of(body.size))]
 
         def check(answers: list[Any]) -> bool:
             first, *counts = answers
@@ -311,25 +299,25 @@ class RedisStore:
             return None
         commands: list[Command] = []
         for index in range(chunks_of(body.size) if body.size > INLINE else 0):
-            name = self._chunk(body.name, index)
+            name = self._names.chunk(body.name, index)
             if chunks:
                 commands.append((b"SET", name, chunks[index], b"EX", seconds))
             else:
                 commands.append((b"EXPIRE", name, seconds))
-        commands.append((b"HSET", self._key(key), body.name, record))
+        commands.append((b"HSET", self._names.entry(key), body.name, record))
         # The longest of any response under the key; GT needs a time to compare with.
-        commands.append((b"EXPIRE", self._key(key), seconds, b"NX"))
-        commands.append((b"EXPIRE", self._key(key), seconds, b"GT"))
+        commands.append((b"EXPIRE", self._names.entry(key), seconds, b"NX"))
+        commands.append((b"EXPIRE", self._names.entry(key), seconds, b"GT"))
         for tag in head.tags:
             commands += self._tag_commands(tag, body.name + key)
         uri, parts, _ = key.partition(PARTS)
         if parts:
-            commands.append((b"SADD", self._ruled(uri), key))
-            commands.append((b"EXPIRE", self._ruled(uri), _LONGEST_SECONDS))
+            commands.append((b"SADD", self._names.ruled(uri), key))
+            commands.append((b"EXPIRE", self._names.ruled(uri), _LONGEST_SECONDS))
         return self.client.send_all(commands)
 
     def _tag_commands(self, tag: bytes, member: bytes) -> list[Command]:
-        name = self._tag(tag)
+        name = self._names.tag(tag)
         if random.random() < 0.1:
             self._weed(name)
         return [(b"SADD", name, member), (b"EXPIRE", name, _LONGEST_SECONDS)]
@@ -339,7 +327,7 @@ class RedisStore:
 
         def check(members: Any) -> None:
             for member in members:
-                key = self._key(member[NAME_SIZE:])
+                key = self._names.entry(member[NAME_SIZE:])
                 self.client.send(b"HEXISTS", key, member[:NAME_SIZE]).addCallbacks(
                     lambda there, member=member: (
                         None if there else self.client.send_all([(b"SREM", name, member)])
@@ -362,9 +350,9 @@ class RedisStore:
                 kept += 1
 
     def _removal(self, key: bytes, body: RedisBody) -> list[Command]:
-        commands: list[Command] = [(b"HDEL", self._key(key), body.name)]
+        commands: list[Command] = [(b"HDEL", self._names.entry(key), body.name)]
         if body.size > INLINE:
-            names = [self._chunk(body.name, index) for index in range(chunks_of(body.size))]
+            names = [self._names.chunk(body.name, index) for index in range(chunks_of(body.size))]
             commands.append((b"UNLINK", *names))
         return commands
 
@@ -386,10 +374,10 @@ class RedisStore:
     def _purge_key(
         self, key: bytes, *, soft: bool, only: Callable[[StoredHead], bool] | None
     ) -> Deferred[int]:
-        answer = self.client.send(b"HGETALL", self._key(key))
+        answer = self.client.send(b"HGETALL", self._names.entry(key))
         if not soft and only is None:
             # Whoever asks next must not find it, though its content is still there.
-            self.client.send_all([(b"UNLINK", self._key(key))])
+            self.client.send_all([(b"UNLINK", self._names.entry(key))])
 
         def purge(raw: Any) -> int:
             count = 0
@@ -406,8 +394,7 @@ class RedisStore:
         return answer.addCallbacks(purge, _none_purged)
 
     async def _purge_scanned(self, prefix: bytes, *, soft: bool) -> int:
-        pattern = _escaped(self._key(prefix)) + b"*"
-        start = len(self._key(b""))
+        pattern = self._names.entries(prefix)
         count = 0
         cursor: Any = b"0"
         try:
@@ -417,41 +404,12 @@ class RedisStore:
                 )
                 cursor, names = answer
                 for name in dict.fromkeys(names):
-                    count += await self._purge_key(name[start:], soft=soft, only=None)
+                    count += await self._purge_key(self._names.key(name), soft=soft, only=None)
                 if cursor == b"0":
                     return count
         except (RedisAway, RedisRefused, TypeError, ValueError) as error:
             _log.warn("a purge was not finished: {error}", error=str(error))
             return count
-
-    # --- room ---------------------------------------------------------------------------------
-
-    def _measure(self) -> None:
-        """Ask now and then how much memory the server uses."""
-        if monotonic() - self._measured < _MEASURE_SECONDS:
-            return
-        self._measured = monotonic()
-
-        def measured(answer: Any) -> None:
-            for line in answer.splitlines() if type(answer) is bytes else ():
-                if line.startswith(_USED_MEMORY):
-                    self._is_full = int(line[len(_USED_MEMORY) :]) > (self._size or 0)
-
-        self.client.send(b"INFO", b"memory").addCallbacks(measured, _nothing)
-
-    # --- names --------------------------------------------------------------------------------
-
-    def _key(self, key: bytes) -> bytes:
-        return self._prefix + b"k:" + key
-
-    def _chunk(self, name: bytes, index: int) -> bytes:
-        return b"%sb:%s:%d" % (self._prefix, name.hex().encode("ascii"), index)
-
-    def _tag(self, tag: bytes) -> bytes:
-        return self._prefix + b"t:" + tag
-
-    def _ruled(self, uri: bytes) -> bytes:
-        return self._prefix + b"r:" + uri
 
 
 def _nothing(failure: Any) -> tuple[()]:
@@ -467,10 +425,3 @@ def _none_purged(failure: Any) -> int:
 
 def _carries(tag: bytes, head: StoredHead) -> bool:
     return tag in head.tags
-
-
-def _escaped(pattern: bytes) -> bytes:
-    """Escape what means something in a glob of Redis."""
-    for each in (b"\\", b"*", b"?", b"[", b"]", b"^", b"-"):
-        pattern = pattern.replace(each, b"\\" + each)
-    return pattern

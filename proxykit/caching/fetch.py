@@ -405,7 +405,11 @@ class Fetch(Relay):
         :param status: what the server answered, ``None`` when it did not.
         :returns: whether everybody who waits was answered, and somebody did.
         """
-        answered = [reader for reader in self._waiting[:] if self._delivery.stale(reader)]
+        answered = [
+            reader
+            for reader in self._waiting[:]
+            if self._delivery.stale(reader, answered=status is not None)
+        ]
         self._waiting = [reader for reader in self._waiting if reader not in answered]
         if self._waiting or not (answered or self._plan.background):
             return False

@@ -132,9 +132,11 @@ class Delivery:
         if not reader.serve(head, chosen.body, extra, "revalidated" if first else "collapsed"):
             self.ask_alone(reader, validate=False)
 
-    def stale(self, reader: Reader) -> bool:
+    def stale(self, reader: Reader, *, answered: bool) -> bool:
         """Give a reader what is stored because nothing fresh can be had (RFC 5861 section 4).
 
+        :param answered: whether the server has answered with an error: no older one is put in its
+            place.
         :returns: whether there was anything that may be used so.
         """
         now = self._exchange.now
@@ -142,7 +144,7 @@ class Delivery:
         for stored in self._plan.candidates:
             head = stored.head
             age = head.age(now)
-            if not reader.asked.matches(head):
+            if not reader.asked.matches(head) or (answered and head.status >= 500):
                 continue
             if not usable_on_error(head.terms, age, reader.asked.directives):
                 continue

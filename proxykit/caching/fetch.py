@@ -327,7 +327,10 @@ class Fetch(Relay):
         :param status: what the server answered, ``None`` when it did not.
         :returns: whether everybody who waits was answered, and somebody did.
         """
-        answered = [reader for reader in self._waiting if self._delivery.stale(reader)]
+        failed = status is not None
+        answered = [
+            reader for reader in self._waiting if self._delivery.stale(reader, answered=failed)
+        ]
         for reader in answered:
             self._waiting.remove(reader)
         if self._waiting or not (answered or self._plan.background):

@@ -216,8 +216,11 @@ class Fetcher:
     def purged_since(
         self, moment: int, asked: Asked, tags: frozenset[bytes] | None
     ) -> Purged | None:
-        """See ``SharedCache.purged_since``."""
-        return self._shared.purged_since(moment, asked.key, tags)
+        """See ``SharedCache.purged_since``; what was stored may stand for another key."""
+        found = self._shared.purged_since(moment, asked.key, tags)
+        if asked.stored_key != asked.key and (found is None or found.soft):
+            return self._shared.purged_since(moment, asked.stored_key, tags) or found
+        return found
 
     def commit(self, asked: Asked, head: StoredHead, writer: Any, moment: int) -> None:
         """Store a response whose content is complete.

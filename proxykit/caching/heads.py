@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from attrs import evolve, frozen
 
 from ..message.dates import format_date, parse_date
@@ -19,6 +21,7 @@ from .validation import updated_fields
 _MADE_ANEW = frozenset({b"age", b"content-length"})
 _OF_A_PART = frozenset({b"content-range"})
 _TAGS = frozenset({b"surrogate-key", b"cache-tag"})
+_NOBODYS_OWN = NEVER_STORED | _MADE_ANEW | _OF_A_PART | {b"date"}
 
 USED_ONCE = Terms(0.0)
 """The terms of what answers the requests that wait for it, and no other."""
@@ -70,10 +73,8 @@ def make_head(
     if asked.rules.tags:
         dropped |= _TAGS
     fields = [field for field in section.fields if field[0].lower() not in dropped]
-    if parse_date(section.values.get(b"date")) is None:
-        # RFC 9110 section 6.6.1: who stores a response without a Date adds one.
-        fields = [field for field in fields if field[0].lower() != b"date"]
-        fields.append((b"Date", format_date(responded_at)))
+    if b"date" in dropped or parse_date(section.values.get(b"date")) is None:
+        fields = _dated(fields, responded_at)
     names = vary_names(section.values.get(b"vary"))
     return StoredHead(
         status,
@@ -98,8 +99,14 @@ def own_fields(response: Response, named: frozenset[bytes]) -> tuple[Field, ...]
     if not named:
         return ()
     section = response.section
-    mine = named - NEVER_STORED - _MADE_ANEW - section.options
+    mine = named - _NOBODYS_OWN - section.options
     return tuple(field for field in section.fields if field[0].lower() in mine)
+
+
+def _dated(fields: Iterable[Field], received_at: float) -> list[Field]:
+    """Give a Date to what has none; RFC 9110 section 6.6.1: who stores a response adds one."""
+    others = [field for field in fields if field[0].lower() != b"date"]
+    return [*others, (b"Date", format_date(received_at))]
 
 
 def _terms(verdict: Verdict, framing: Framing) -> Terms:
@@ -126,12 +133,17 @@ def freshened_head(
     """
     fresh = response.section
     fields = updated_fields(old.section.fields, fresh.fields, fresh.options)
+    if b"date" in fresh.options or parse_date(fresh.values.get(b"date")) is None:
+        # Else it would be as old for those behind us as what was stored (RFC 9111 section 4.2.3).
+        fields = (*_dated(fields, responded_at),)
     values = FieldSection(fields).values
     verdict = judge(asked.facts.as_get(), old.status, values, asked.rules, responded_at)
     terms = verdict.terms or USED_ONCE
     dropped = verdict.dropped | _TAGS if asked.rules.tags else verdict.dropped
-    section = FieldSection(tuple(each for each in fields if each[0].lower() not in dropped))
-    names = vary_names(values.get(b"vary"))
+    kept = [each for each in fields if each[0].lower() not in dropped]
+    section = FieldSection(tuple(_dated(kept, responded_at) if b"date" in dropped else kept))
+    # Vary may be a field that was not stored.
+    names = vary_names(values.get(b"vary")) or tuple(name for name, _ in old.selecting)
     head = evolve(
         old,
         section=section,

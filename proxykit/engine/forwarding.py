@@ -216,9 +216,12 @@ class ForwardingRules:
 def _behind(
     values: Mapping[bytes, bytes], name: bytes, dropped: AbstractSet[bytes], own: bytes
 ) -> bytes:
-    """Put our own element behind those of others in a list."""
-    others = values.get(name)
-    return own if others is None or name in dropped else others + b", " + own
+    """Put our own element behind those of others in a list.
+
+    RFC 9110 section 5.6.1.1: who sends a list sends no empty elements.
+    """
+    others = b"" if name in dropped else values.get(name, b"").strip(b", \t")
+    return others + b", " + own if others else own
 
 
 def framing_line(request: Request, framing: Framing) -> bytes:

@@ -61,6 +61,43 @@ def test_a_response_without_a_date_is_stored_with_the_time_at_which_it_came():
         assert dates == [format_date(NOW)]
 
 
+@pytest.mark.parametrize(
+    "hiding", [(b"Connection", b"date"), (b"Cache-Control", b'private="date"')]
+)
+def test_what_is_stored_without_its_date_is_given_another_one(hiding):
+    fields = ((b"Cache-Control", b"max-age=60"), (b"Date", format_date(NOW - 9)), hiding)
+
+    stored = head_of(asked(), response(*fields))
+    fresh, _ = freshened_head(asked(), stored, response(*fields, status=304), NOW, NOW + 5)
+
+    assert stored.section.values[b"date"] == format_date(NOW)
+    assert fresh.section.values[b"date"] == format_date(NOW + 5)
+    assert own_fields(response(*fields), frozenset({b"date"})) == ()
+
+
+@pytest.mark.parametrize("fields", [(), ((b"Date", b"yesterday"),)])
+def test_a_validation_without_a_date_is_one_of_the_time_at_which_it_came(fields):
+    old = head_of(asked(), response((b"Cache-Control", b"max-age=60"), (b"ETag", b'"1"')))
+
+    head, _ = freshened_head(asked(), old, response(*fields, status=304), NOW + 70, NOW + 70)
+
+    assert head.section.values[b"date"] == format_date(NOW + 70)
+
+
+@pytest.mark.parametrize(
+    "hiding", [(b"Connection", b"vary"), (b"Cache-Control", b'private="vary"')]
+)
+def test_a_variant_whose_vary_is_not_stored_stays_a_variant(hiding):
+    request = asked(accept=b"a")
+    fields = ((b"Cache-Control", b"max-age=60"), (b"Vary", b"Accept"), (b"ETag", b'"1"'), hiding)
+    old = head_of(request, response(*fields))
+
+    head, _ = freshened_head(request, old, response((b"ETag", b'"1"'), status=304), NOW, NOW)
+
+    assert b"vary" not in old.section.values
+    assert head.selecting == old.selecting == ((b"accept", b"a"),)
+
+
 def test_no_field_of_the_connection_or_of_a_proxy_is_stored_and_every_other_is():
     dropped = (
         b"Connection", b"X-Hop", b"Keep-Alive", b"Proxy-Connection", b"TE", b"Upgrade",
@@ -83,8 +120,9 @@ def test_the_fields_for_one_client_are_given_but_not_those_of_the_connection():
         (b"Set-Cookie", b"b=2"),
         (b"X-Hop", b"1"),
         (b"Age", b"1"),
+        (b"Content-Range", b"bytes 0-1/2"),
     )
-    named = frozenset({b"set-cookie", b"x-hop", b"connection", b"age"})
+    named = frozenset({b"set-cookie", b"x-hop", b"connection", b"age", b"content-range"})
     assert own_fields(answer, named) == ((b"Set-Cookie", b"a=1"), (b"Set-Cookie", b"b=2"))
     assert own_fields(answer, frozenset()) == ()
 

@@ -91,6 +91,14 @@ def test_lists_are_continued_in_their_order():
     assert b"Via: 1.0 a, 1.1 b, 1.1 us" in returned(b"Via: 1.0 a\r\nVia: 1.1 b\r\n")
 
 
+def test_a_list_that_is_empty_is_begun():
+    lines = sent(REVERSE, b"Via:\r\nX-Forwarded-For: ,\r\nVia: \r\n", peer="192.0.2.9")
+
+    assert b"Via: 1.1 us" in lines
+    assert b"X-Forwarded-For: 192.0.2.9" in lines
+    assert b"Via: 1.1 a, 1.1 us" in returned(b"Via: 1.1 a\r\nVia:\r\n")
+
+
 def test_a_trusted_proxy_is_believed_and_nobody_else():
     told = b"X-Forwarded-Proto: https\r\nX-Forwarded-Host: b\r\nX-Real-IP: 203.0.113.1\r\n"
 

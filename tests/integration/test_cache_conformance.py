@@ -90,6 +90,20 @@ def test_a_rule_may_allow_errors_that_say_how_long_they_are_fresh(proxy, site, l
     assert not cache_says(silent).startswith(b"hit")
 
 
+def test_a_stored_error_stands_in_for_a_server_that_is_gone_but_for_no_newer_error(proxy, site):
+    fields = b"Cache-Control: max-age=10, stale-if-error=600\r\nAge: 100\r\n"
+    site.put(b"/errors/older", fields, b"older", b"500 Oops")
+    exchange(proxy.address, ask(b"/errors/older"))
+    site.answers[b"/errors/older"] = lambda connection, head: connection.shutdown(socket.SHUT_RDWR)
+    gone = exchange(proxy.address, ask(b"/errors/older"))
+    site.put(b"/errors/older", b"Retry-After: 5\r\n", b"newer", b"503 Busy")
+    busy = exchange(proxy.address, ask(b"/errors/older"))
+
+    assert (status(gone), content(gone)) == (b"500", b"older")
+    assert (status(busy), content(busy)) == (b"503", b"newer")
+    assert field(busy, b"Retry-After") == b"5"
+
+
 def test_what_a_range_provoked_is_never_stored(proxy, site):
     site.put(b"/errors/416", fresh(), b"", b"416 Range Not Satisfiable")
     refused = exchange(proxy.address, ask(b"/errors/416", b"Range: bytes=90-\r\n"))

@@ -198,6 +198,22 @@ KINDS = {
 }
 
 
+@pytest.mark.parametrize("soft", [b"0", b"1"])
+def test_what_is_fetched_in_the_place_of_what_is_purged_is_not_stored(proxy, site, soft):
+    """No-Vary-Search: what comes for one URI stands for another that was purged meanwhile."""
+    stored, fetched = b"/alias/%s?a=1" % soft, b"/alias/%s?a=2" % soft
+    fields = b'No-Vary-Search: params=("a")\r\n'
+    site.put(stored, fresh(age=100) + fields, b"old")
+    exchange(proxy.address, ask(stored))
+    until(lambda: cache_says(exchange(proxy.address, ask(stored))).startswith(b"fwd=stale"))
+    slow = Slow(proxy, site, fetched, fields)
+    purge(proxy, stored, b"Soft-Purge: %s\r\n" % soft)
+    site.put(stored, fresh() + fields, b"new")
+
+    assert slow.let_go() == b"old"
+    assert content(exchange(proxy.address, ask(stored))) == b"new"
+
+
 @pytest.mark.parametrize("begun", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_purged_while_it_is_fetched_is_not_stored(proxy, site, kind, begun):

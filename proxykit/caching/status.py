@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import floor
+
 from ..message.fields import Field
 
 
@@ -16,7 +18,8 @@ def hit(name: bytes, left: float) -> Field:
     :param name: the cache's.
     :param left: how long it stays fresh in seconds; negative when it is stale.
     """
-    return b"Cache-Status", b"%s; hit; ttl=%d" % (name, left)
+    # Rounded down: what is stale by less than a second is stale (RFC 9211 section 2.4).
+    return b"Cache-Status", b"%s; hit; ttl=%d" % (name, floor(left))
 
 
 def forwarded(

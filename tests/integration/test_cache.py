@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from email.utils import formatdate
 
 import pytest
@@ -129,13 +129,21 @@ format = "{{target}} {{cache}}"
 """
 
 
+@contextmanager
+def serving(directory, configuration, **named):
+    """Run a proxy with a configuration that has places for its port and for what is named."""
+    port = free_port()
+    file = directory / "proxykit.toml"
+    file.write_text(configuration.format(port=port, **named))
+    with Proxy(directory, "serve", "--config", str(file), port=port) as running:
+        yield running
+
+
 @pytest.fixture(scope="module")
 def proxy(tmp_path_factory, site):
     directory = tmp_path_factory.mktemp("cache")
-    port, other = free_port(), free_port()
-    file = directory / "proxykit.toml"
-    file.write_text(RULES.format(url=site.url, port=port, other=other))
-    with Proxy(directory, "serve", "--config", str(file), port=port) as running:
+    other = free_port()
+    with serving(directory, RULES, url=site.url, other=other) as running:
         running.other = ("127.0.0.1", other)
         running.log = directory / "access.log"
         yield running

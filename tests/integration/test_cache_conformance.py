@@ -8,7 +8,6 @@ import time
 
 import pytest
 
-from demo.proxies import Proxy, free_port
 from tests.integration.test_cache import (
     Site,
     ask,
@@ -16,6 +15,7 @@ from tests.integration.test_cache import (
     content,
     field,
     fresh,
+    serving,
     status,
 )
 from tests.scripted import exchange, read_until
@@ -47,10 +47,7 @@ def site():
 @pytest.fixture(scope="module")
 def proxy(tmp_path_factory, site):
     directory = tmp_path_factory.mktemp("cache")
-    port = free_port()
-    file = directory / "proxykit.toml"
-    file.write_text(CONFIGURATION.format(url=site.url, port=port))
-    with Proxy(directory, "serve", "--config", str(file), port=port) as running:
+    with serving(directory, CONFIGURATION, url=site.url) as running:
         yield running
 
 

@@ -21,6 +21,7 @@ from tests.integration.test_cache import (
     fresh,
     gate,
     ranged,
+    serving,
     status,
     wait_until,
 )
@@ -49,10 +50,7 @@ def site():
 @pytest.fixture(scope="module")
 def proxy(tmp_path_factory, site):
     directory = tmp_path_factory.mktemp("requirements")
-    port = free_port()
-    file = directory / "proxykit.toml"
-    file.write_text(CONFIGURATION.format(url=site.url, port=port))
-    with Proxy(directory, "serve", "--config", str(file), port=port) as running:
+    with serving(directory, CONFIGURATION, url=site.url) as running:
         yield running
 
 

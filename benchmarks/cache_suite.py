@@ -110,9 +110,13 @@ def run_again(report: Report, origin: int, url: str, names: Iterable[str]) -> Re
     Returns:
         the report, with what came of them now.
     """
-    chosen = set(names)
-    for name in list(chosen):
-        chosen.update(report.tests[name].depends_on)
+    chosen: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name in report.tests and name not in chosen:
+            chosen.add(name)
+            waiting += report.tests[name].depends_on
     if not chosen:
         return report
     again = run(origin, url, together=40, seconds=30, only=sorted(chosen))

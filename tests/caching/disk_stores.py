@@ -68,10 +68,9 @@ class Stores:
     def close(self, store):
         self.open.remove(store)
         disk = store._disk
-        others = disk.users - 1
         store.close()
-        self.turns.run_until(lambda: disk.users == others)
-        self.turns.run_until(lambda: others or not disk.clerk.thread.is_alive())
+        self.turns.run_until(lambda: store._disk is None)
+        self.turns.run_until(lambda: disk.users or not disk.clerk.thread.is_alive())
 
     def close_all(self):
         for store in self.open[:]:

@@ -8,6 +8,7 @@ import stat
 
 import lmdb
 import pytest
+from twisted.logger import capturedLogs
 
 from benchmarks.kill_disk import bytes_below, orphans
 from proxykit.caching.disk.burial import give_back
@@ -517,6 +518,34 @@ def test_room_is_left_for_others_on_the_file_system(stores):
     assert store.begin(b"k", 10) is None
 
 
+def test_a_full_file_system_is_told_once_and_so_is_its_end(stores, monkeypatch):
+    with capturedLogs() as logs:
+        store = stores.make(min_free=2**62)
+        for _ in range(2):
+            stores.now(store.purge(b"n http://a/", soft=False))
+        store._disk.clerk.min_free = 0
+        stores.now(store.purge(b"n http://a/", soft=False))
+        stores.turns.run_until(lambda: not store._disk.clerk.is_full)
+
+    told = [each["log_format"] for each in logs if "stores" in each["log_format"]]
+    assert ["nothing" in each for each in told] == [True, False]
+    assert store.begin(b"k", 10) is not None
+
+
+def test_many_purges_of_uris_are_few_transactions(stores, store):
+    keys = [b"n http://a/%d" % number for number in range(200)]
+    for key in keys:
+        stores.put(store, key)
+    stores.settle(store)
+    before = store._disk.index.environment.info()["last_txnid"]
+
+    purges = [store.purge(key, soft=False) for key in keys]
+
+    assert [stores.now(purge) for purge in purges] == [1] * 200
+    assert store._disk.index.environment.info()["last_txnid"] - before < 100
+    assert [stores.lookup(store, key) for key in keys] == [()] * 200
+
+
 def test_what_is_too_large_or_too_much_at_once_is_not_begun(stores):
     store = stores.make(size=16 * MIB)
     assert store.begin(b"k", 3 * MIB) is None
@@ -585,6 +614,5 @@ def test_a_new_store_on_the_same_directory_goes_on_with_it(stores):
     assert stores.contents(first, b"other") == [b"content"]
     assert stores.now(second.purge(b"k", soft=False)) == 1
     assert stores.lookup(first, b"k") == ()
-    stores.open.remove(first)
-    first.close()
+    stores.close(first)
     assert stores.contents(second, b"other") == [b"content"]

@@ -88,13 +88,6 @@ class Purge:
 
 
 @frozen(slots=True, eq=False)
-class Note:
-    """Purge what nothing is stored of, as it seems: whoever fetches it must know all the same."""
-
-    purge: Purge
-
-
-@frozen(slots=True, eq=False)
 class Touch:
     """Note that responses were asked for."""
 
@@ -113,4 +106,4 @@ class Release:
     first: int
 
 
-Change = Put | Update | Remove | Note | Touch | Reserve | Release
+Change = Put | Update | Remove | Purge | Touch | Reserve | Release

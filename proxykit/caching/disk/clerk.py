@@ -42,7 +42,7 @@ _PASSING = (OSError, lmdb.DiskError, lmdb.MapFullError, lmdb.ReadersFullError, l
 class Order:
     """Something for the clerk to do.
 
-    :ivar change: a change of the index, ``Append``, ``Discard``, or a purge.
+    :ivar change: a change of the index, ``Append`` or ``Discard``.
     :ivar done: called in the reactor's thread with its result, ``None`` where it failed.
     """
 
@@ -202,7 +202,7 @@ class Clerk:
                 self._report(results)
             elif isinstance(change, Discard):
                 results.append((order, self._discard(change)))
-            elif isinstance(change, Purge):
+            elif isinstance(change, Purge) and change.by != "key":
                 # What was put before it must be there for it; what comes behind is not its.
                 self._commit(batch, results)
                 results.append((order, self._purge(change)))
@@ -276,7 +276,7 @@ class Clerk:
         return applied
 
     def _purge(self, purge: Purge) -> int:
-        """Purge in small transactions: other processes want to write, too."""
+        """Purge much, in small transactions: other processes want to write, too."""
         assert self.index is not None
         count = 0
         try:
@@ -300,7 +300,7 @@ class Clerk:
                 lacking = self._lacking()
                 while self._write(partial(Transaction.evict, reserve=lacking)):
                     lacking = self._lacking()
-                self.is_full = self._lacking() > 0
+                self._note_full(self._lacking())
             except Exception as error:
                 self.is_full = True
                 self._complain(error)
@@ -329,6 +329,19 @@ class Clerk:
             self.layout.unlink(number)
         self._removed = writing.doomed
         return result
+
+    def _note_full(self, lacking: int) -> None:
+        """Say when the file system has too little room left, and when it has enough again."""
+        if lacking and not self.is_full:
+            _log.warn(
+                "the cache in {path} stores nothing: the file system lacks {lacking} bytes of"
+                " what is to be left free",
+                path=str(self._path),
+                lacking=lacking,
+            )
+        elif self.is_full and not lacking:
+            _log.info("the cache in {path} stores again", path=str(self._path))
+        self.is_full = lacking > 0
 
     def _lacking(self) -> int:
         """Give how much of the file system must be freed for others, in bytes."""

@@ -24,7 +24,7 @@ from ..purging import Purged
 from ..stored import StoredHead, StoredResponse, StoreStatistics
 from .asked import Asked
 from .body import DiskBody
-from .changes import Note, Purge, Put, Remove, Update
+from .changes import Purge, Put, Remove, Update
 from .complaint import Complaint
 from .files import OpenFile, open_body
 from .front import Front, most_files
@@ -439,7 +439,7 @@ class DiskStore:
     def _note(self, key: bytes, *, soft: bool) -> Deferred[int]:
         result: Deferred[int] = Deferred()
         purge = Purge("key", key, soft, self._clock(), self._name)
-        self.give(Note(purge), lambda count: result.callback(count or 0))
+        self.give(purge, lambda count: result.callback(count or 0))
         return result
 
     def _was_purged(self, purge: Purge, result: Deferred[int], count: int | None) -> None:

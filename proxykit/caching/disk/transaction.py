@@ -19,7 +19,6 @@ from ..stored import StoredHead
 from .changes import (
     RANGE,
     Change,
-    Note,
     Purge,
     Put,
     Release,
@@ -95,7 +94,7 @@ class Transaction:
         """Apply a change.
 
         :returns: of a put, an update and a removal, what ``keys`` holds now (``None`` for
-            nothing); of a note, how much was purged; of a reservation, the first number.
+            nothing); of a purge, how much was purged; of a reservation, the first number.
         """
         match change:
             case Put():
@@ -105,10 +104,9 @@ class Transaction:
             case Remove():
                 self.drop(change.number, change.key)
                 return self._get(self.index.keys, index_key(change.key))
-            case Note():
-                self.note(change.purge)
-                numbers = candidates(self.index, self.transaction, change.purge)
-                return self.purge(change.purge, numbers)
+            case Purge():
+                self.note(change)
+                return self.purge(change, candidates(self.index, self.transaction, change))
             case Touch():
                 for number in change.numbers:
                     self._queues.touch(number)

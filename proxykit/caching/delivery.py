@@ -86,14 +86,23 @@ class Delivery:
             collapsed=not first,
             detail=self._plan.detail if first else b"",
         )
-        age = head.age(self._exchange.now)
-        extra: tuple[Field, ...] = (said,) if first and age < 1 else (age_field(age), said)
         if first:
-            extra = (*arrival.own, *extra)
+            extra = (*arrival.own, *self._age_as_it_came(arrival), said)
+        else:
+            extra = (age_field(head.age(self._exchange.now)), said)
         if reader.serve(head, content, extra, "miss" if first else "collapsed"):
             return True
         self.ask_alone(reader)
         return False
+
+    def _age_as_it_came(self, arrival: Arrival) -> tuple[Field, ...]:
+        """Give the Age of a response for the client whose request brought it, if it has any.
+
+        RFC 9111 section 5.1: an Age, be it 0, says that the response comes out of a cache. So one
+        that came is passed on, and what a server has made this moment gets none.
+        """
+        age = arrival.head.age(self._exchange.now)
+        return (age_field(age),) if arrival.is_aged or age >= 1 else ()
 
     def _send_away(self, reader: Reader, head: StoredHead) -> None:
         if head.status >= 500:
@@ -155,17 +164,16 @@ class Delivery:
             reader.fetch = fetch
         return False
 
-    def not_modified(self, reader: Reader, head: StoredHead, status: int) -> bool:
-        """Answer 304 where that is what a client's condition comes to.
-
-        :param status: what the server answered.
-        """
+    def not_modified(self, reader: Reader, arrival: Arrival) -> bool:
+        """Answer 304 where that is what a client's condition comes to."""
+        head = arrival.head
         answer = make_answer(reader.asked, head, ())
         if answer is None or answer.response.status != 304:
             return False
         reader.fetch = None
-        said = forwarded(self._name, self._plan.why, status=status)
-        return reader.serve(head, Arriving(), (said,), "miss")
+        said = forwarded(self._name, self._plan.why, status=arrival.status)
+        extra = (*self._age_as_it_came(arrival), said)
+        return reader.serve(head, Arriving(), extra, "miss")
 
     def direct(self, reader: Reader, response: Response) -> None:
         """Give a reader's client the response as it came; its content follows in the same way."""

@@ -34,7 +34,7 @@ from .answering import Asked, make_answer
 from .arriving import Arriving
 from .delivery import Delivery
 from .gaps import Parts
-from .heads import Arrival, own_fields
+from .heads import Arrival
 from .judgement import Judgement, is_for_nobody_else
 from .plan import Plan
 from .reader import Reader
@@ -258,7 +258,7 @@ class Fetch(Relay):
         self._fate = _Fate.KEPT if kept else _Fate.SHARED
         self._readership = readership = Readership(
             self._delivery,
-            Arrival(head, response.status, own_fields(response, judgement.dropped)),
+            Arrival.of(head, response, judgement.dropped),
             Arriving(writer),
             self._parts,
             self._fetcher.max_object_size,
@@ -292,13 +292,14 @@ class Fetch(Relay):
             self._asked, response, self.exchange.now
         ):
             self._fetcher.mark_private(self._asked.key)
+        arrival = None if head is None else Arrival.of(head, response)
         waiting = self._waiting.take_all()
         if not any(first for _, first in waiting):
             self._drop()
         for reader, first in waiting:
             if not first:
                 self._delivery.ask_alone(reader)
-            elif head is not None and self._delivery.not_modified(reader, head, response.status):
+            elif arrival is not None and self._delivery.not_modified(reader, arrival):
                 self._drop()
             else:
                 self._direct = reader

@@ -33,11 +33,25 @@ class Arrival:
 
     :ivar status: as the server said it.
     :ivar own: fields for the client whose request was sent, which nobody else gets.
+    :ivar is_aged: whether it came with an Age, as what another cache has stored does.
     """
 
     head: StoredHead
     status: int
     own: tuple[Field, ...] = ()
+    is_aged: bool = False
+
+    @classmethod
+    def of(
+        cls, head: StoredHead, response: Response, named: frozenset[bytes] = frozenset()
+    ) -> Arrival:
+        """Take a response as it came.
+
+        :param head: what would be stored of it.
+        :param named: the fields that are not stored with it, in lower case.
+        """
+        own = own_fields(response, named)
+        return cls(head, response.status, own, b"age" in response.section.values)
 
 
 def make_head(

@@ -343,7 +343,12 @@ class RouteCache:
         moment: int,
         response: Response,
     ) -> None:
-        """Update or give up what is stored by a HEAD's response (RFC 9111 section 4.3.5)."""
+        """Update or give up what is stored by a HEAD's response (RFC 9111 section 4.3.5).
+
+        "Matching values for any received validator fields" is what it takes, and the length, if
+        that was received: a response without any of them updates what is stored, whatever that
+        has. Of another status it would not have been the response to the GET.
+        """
         values = response.section.values
         now = self._clock()
         for stored in matching if response.status == 200 else ():
@@ -351,7 +356,11 @@ class RouteCache:
                 continue
             length = values.get(b"content-length")
             same_length = length is None or length == b"%d" % (stored.head.complete or 0)
-            if same_length and same_validators(values, stored.head.section.values):
+            if (
+                same_length
+                and stored.head.status == response.status
+                and same_validators(values, stored.head.section.values)
+            ):
                 self._fetcher.freshen(asked, (stored,), response, now, now, moment)
             else:
                 self._store.update(asked.stored_key, stored, stored.head.expired(now))

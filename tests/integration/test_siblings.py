@@ -172,6 +172,20 @@ def test_what_a_sibling_has_is_not_asked_of_the_origin(pair, site):
     assert lines[1:] == [[f"http://127.0.0.1:{two.port}", "200", "miss"], ["200", "hit"]]
 
 
+def test_what_a_sibling_has_stored_just_now_says_so_as_the_siblings_hit(pair, site):
+    """An ``Age: 0`` is all that tells the sibling's stored response from the origin's own."""
+    site.put(b"/young", LONG, b"stored")
+    one, two = pair
+    get(two, site, b"/young")
+
+    answer = get(one, site, b"/young")
+
+    assert int(field(answer, b"Age")) in (0, 1)
+    fields = [line for line in answer.split(b"\r\n") if line.startswith(b"Cache-Status: ")]
+    assert [b"; hit" in each for each in fields] == [True, False]
+    assert fields[1].endswith(b"; fwd=uri-miss; stored")
+
+
 def test_what_neither_has_is_asked_of_the_origin_once_and_passed_to_nobody_else(pair, site):
     site.put(b"/nowhere", LONG)
     one, two = pair

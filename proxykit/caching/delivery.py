@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ..engine.exchange import Exchange
 from ..errors import ProxykitError
 from ..message.fields import Field
@@ -12,15 +10,12 @@ from .answering import Asked, make_answer, status_for
 from .arriving import Arriving
 from .heads import Arrival, own_fields
 from .joined import JoinedBody
-from .plan import NotValidated, Plan, SharedFailure
+from .plan import Asks, NotValidated, Plan, SharedFailure
 from .policy import named_fields
 from .reader import Reader
 from .status import age_field, forwarded, hit
 from .stored import StoredHead, StoredResponse
 from .use import usable_on_error
-
-if TYPE_CHECKING:
-    from .fetcher import Fetcher
 
 
 class Delivery:
@@ -29,15 +24,16 @@ class Delivery:
     The first reader is the one whose request was sent; what is right for it need not be for others.
     """
 
-    __slots__ = ("_asked", "_exchange", "_fetcher", "_plan")
+    __slots__ = ("_asked", "_asks", "_exchange", "_plan")
 
-    def __init__(self, fetcher: Fetcher, exchange: Exchange, asked: Asked, plan: Plan) -> None:
+    def __init__(self, asks: Asks, exchange: Exchange, asked: Asked, plan: Plan) -> None:
         """Take what a fetch is.
 
+        :param asks: who asks again for those who may not have what it brings.
         :param exchange: the fetch's own.
         :param asked: what was asked for.
         """
-        self._fetcher = fetcher
+        self._asks = asks
         self._exchange = exchange
         self._asked = asked
         self._plan = plan
@@ -112,7 +108,7 @@ class Delivery:
         elif not reader.asked.matches(head):
             # Those who want the same variant may well wait for each other.
             reader.release()
-            self._fetcher.ask_again(reader.relay, reader.asked, head)
+            self._asks.ask_again(reader.relay, reader.asked, head)
         else:
             self.ask_alone(reader)
 
@@ -186,13 +182,13 @@ class Delivery:
     def ask_for_all(self, reader: Reader) -> None:
         """Ask for the whole: what is stored is no part of it any more."""
         reader.release()
-        self._fetcher.fetch(reader.relay, reader.asked, (), b"stale")
+        self._asks.ask_for_all(reader.relay, reader.asked)
 
     def ask_alone(self, reader: Reader, *, validate: bool = True, detail: bytes = b"") -> None:
         """Send a reader's request on its own way."""
         reader.release()
         candidates = self._plan.candidates if validate else ()
-        self._fetcher.ask_alone(reader.relay, reader.asked, candidates, self._plan.why, detail)
+        self._asks.ask_alone(reader.relay, reader.asked, candidates, self._plan.why, detail)
 
     def error_for(self, reader: Reader, error: ProxykitError, *, answered: bool) -> ProxykitError:
         """Give the error that a reader is told: 504 where nothing stale may stand in.

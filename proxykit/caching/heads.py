@@ -11,11 +11,11 @@ from ..message.fields import Field, FieldSection
 from ..message.framing import Framing, Length, NoContent, UntilClose
 from ..message.response import Response
 from .answering import Asked
-from .control import tags_of
 from .keys import selecting, vary_names
 from .policy import NEVER_STORED, Terms, Verdict, initial_age, judge
 from .ranges import parse_content_range
 from .stored import StoredHead
+from .tags import tags_of
 from .validation import updated_fields
 
 _MADE_ANEW = frozenset({b"age", b"content-length"})

@@ -8,23 +8,21 @@ from email.utils import formatdate
 
 import pytest
 
-from demo.proxies import Proxy, free_port
-from tests.integration.test_cache import (
+from tests.integration.cached import (
     DIGITS,
-    Site,
     ask,
     cache_says,
     content,
     crowd,
-    exchange,
     field,
     fresh,
     gate,
     ranged,
     serving,
     status,
-    wait_until,
+    until,
 )
+from tests.scripted import exchange
 
 CONFIGURATION = """
 [cache.main]
@@ -39,12 +37,6 @@ listen = ["127.0.0.1:{port}"]
 pool = "a"
 cache = "main"
 """
-
-
-@pytest.fixture(scope="module")
-def site():
-    with Site() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -152,18 +144,15 @@ def test_a_combined_whole_says_its_length_and_its_newest_fields(proxy, site):
 
 
 def test_what_says_no_store_is_never_written_to_disk(tmp_path, site):
-    port = free_port()
     memory, disk = 'store = "memory"\nsize = "8MiB"', 'store = "disk"\ndirectory = "store"'
-    text = CONFIGURATION.replace(memory, disk + '\nsize = "16MiB"\nmin_free = 0')
-    text = text.format(url=site.url, port=port)
-    (tmp_path / "proxykit.toml").write_text(text)
+    on_disk = CONFIGURATION.replace(memory, disk + '\nsize = "16MiB"\nmin_free = 0')
     refused = b"Cache-Control: no-store\r\n"
 
     def written(mark):
         files = [each for each in (tmp_path / "store").rglob("*") if each.is_file()]
         return any(mark in each.read_bytes() for each in files)
 
-    with Proxy(tmp_path, "serve", "--config", str(tmp_path / "proxykit.toml"), port=port) as proxy:
+    with serving(tmp_path, on_disk, url=site.url) as proxy:
         for path, fields, extra in (
             (b"/said-by-server", refused + fresh(), b""),
             (b"/said-by-client", fresh(), refused),
@@ -172,7 +161,7 @@ def test_what_says_no_store_is_never_written_to_disk(tmp_path, site):
             site.put(path, fields, b"content of %s;" % path * 500)
             exchange(proxy.address, ask(path, extra))
         # What is written is written in the order in which it came.
-        wait_until(lambda: written(b"content of /stored;"))
+        until(lambda: written(b"content of /stored;"))
 
         assert not written(b"content of /said-by-server;")
         assert not written(b"content of /said-by-client;")

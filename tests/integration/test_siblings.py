@@ -12,7 +12,7 @@ from email.utils import formatdate
 import pytest
 
 from demo.proxies import Proxy, free_port
-from tests.integration.test_cache import Site, cache_says, content, field, status
+from tests.integration.cached import cache_says, content, field, status
 from tests.integration.test_parents import wait_until_it_listens
 from tests.scripted import ScriptedOrigin, exchange
 
@@ -20,12 +20,6 @@ LOG = "{method} {target} {upstream} {status} {cache} {error} {detail}"
 LONG = b"Cache-Control: max-age=600\r\n"
 NOT_THERE = b"HTTP/1.1 504 Gateway Timeout\r\nContent-Length: 4\r\n\r\nnone"
 FOUND = b"HTTP/1.1 200 OK\r\n%sAge: 5\r\nContent-Length: 7\r\n\r\nsibling" % LONG
-
-
-@pytest.fixture(scope="module")
-def site():
-    with Site() as running:
-        yield running
 
 
 @pytest.fixture

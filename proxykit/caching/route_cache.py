@@ -195,7 +195,11 @@ class RouteCache:
         if method != b"GET" and method != b"HEAD":
             if not is_safe(method):
                 exchange.cache = "bypass"
-                self._watching.unsafe(relay, self._uri_key(exchange))
+                if exchange.authority.host:
+                    self._watching.unsafe(relay, self._uri_key(exchange))
+                else:
+                    # HTTP/1.0 without Host: nothing is stored of it that it could change.
+                    self._watching.passed(relay, b"method")
             return False
         rules = self._rules_for(exchange)
         directives = request_directives(values, rules)

@@ -389,6 +389,19 @@ def test_head_updates_what_is_stored_and_a_changed_one_makes_it_stale(proxy, sit
 # --- invalidation -----------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("request_line", [b"GET /ruled/no-host", b"POST /ruled/no-host"])
+def test_what_names_no_host_passes_by(proxy, site, request_line):
+    site.put(b"/ruled/no-host", fresh(), b"answered")
+    before = site.count(b"/ruled/no-host")
+    fields = b"Cookie: other=1\r\n" + (b"Content-Length: 0\r\n" if b"POST" in request_line else b"")
+
+    answer = exchange(proxy.address, b"%s HTTP/1.0\r\n%s\r\n" % (request_line, fields))
+
+    assert (status(answer), content(answer)) == (b"200", b"answered")
+    assert cache_says(answer) in (b"fwd=bypass", b"fwd=method")
+    assert site.count(b"/ruled/no-host") == before + 1
+
+
 def test_an_unsafe_request_invalidates_its_target_and_where_it_points(proxy, site):
     for path in (b"/item", b"/list", b"/elsewhere"):
         site.put(path, fresh(), b"old")

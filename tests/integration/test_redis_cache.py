@@ -181,6 +181,33 @@ def test_an_unsafe_request_is_seen_by_the_next_one(machines, site):
         assert content(exchange(proxy.address, ask(b"/form"))) == b"%d" % number
 
 
+def test_an_unsafe_request_is_seen_by_one_that_stands_behind_it(machines, site):
+    _, proxy = machines.both()
+    site.put(b"/behind", fresh(), b"old")
+    hit(proxy, b"/behind")
+    site.put(b"/behind", fresh(), b"new")
+
+    unsafe = b"DELETE /behind HTTP/1.1\r\nHost: a\r\n\r\n"
+    answers = exchange(proxy.address, unsafe + ask(b"/behind"))
+
+    assert answers.count(b"\r\n\r\nnew") == 2
+
+
+@pytest.mark.parametrize("by", ["key", "tag", "prefix"])
+def test_what_is_being_purged_is_not_found(machines, site, by):
+    _, proxy = machines.both()
+    site.put(b"/purged", fresh() + b"Cache-Tag: a\r\n", b"old")
+    hit(proxy, b"/purged")
+    site.put(b"/purged", fresh(), b"new")
+    path = b"/pur*" if by == "prefix" else b"/purged"
+    tag = b"Cache-Tag: a\r\n" if by == "tag" else b""
+
+    with socket.create_connection(proxy.address) as purging:
+        purging.sendall(ask(path, tag, method=b"PURGE"))
+        until(lambda: content(exchange(proxy.address, ask(b"/purged"))) == b"new", 2)
+        assert content(exchange(proxy.address, ask(b"/purged"))) == b"new"
+
+
 def test_parts_are_combined(machines, site):
     _, proxy = machines.both()
     site.put(b"/warm", fresh())
@@ -241,6 +268,29 @@ def test_a_server_that_hangs_costs_no_more_than_the_time_out(machines, site):
     redis.process.send_signal(signal.SIGCONT)
     assert content(hit(proxy, b"/hangs")) == body_of(300_000)
     assert "Traceback" not in proxy.output.read_text()
+
+
+@pytest.mark.parametrize("extra", [b"", b"X-Country: x\r\n"])
+def test_what_is_purged_while_it_is_away_is_not_found_when_it_is_back(machines, site, extra):
+    redis = machines.redis()
+    proxy = machines.proxy(f'url = "{redis.url}"\ntimeout = "200ms"')
+    site.put(b"/undone", fresh(), b"old")
+    hit(proxy, b"/undone")
+    exchange(proxy.address, ask(b"/undone", extra))
+    redis.process.send_signal(signal.SIGSTOP)
+    until(lambda: exchange(proxy.address, ask(b"/undone")) and is_away(proxy))
+    site.put(b"/undone", fresh(), b"new")
+    exchange(proxy.address, ask(b"/undone", method=b"DELETE"))
+    redis.process.send_signal(signal.SIGCONT)
+
+    until(lambda: proxy.output.read_text().count(" is used") >= 1)
+    assert content(exchange(proxy.address, ask(b"/undone", extra))) == b"new"
+    assert content(hit(proxy, b"/undone")) == b"new"
+    assert "Traceback" not in proxy.output.read_text()
+
+
+def is_away(proxy):
+    return "is not used" in proxy.output.read_text()
 
 
 def test_a_server_that_is_none_is_away(machines, site):

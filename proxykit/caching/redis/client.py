@@ -12,7 +12,7 @@ is false), and the client tries by itself whether the server is back.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any
 
@@ -54,10 +54,16 @@ def as_nothing(failure: Any) -> tuple[()]:
 
     :param failure: of a ``Deferred``, or of one that gathers several.
     """
+    innermost(failure).trap(RedisAway, RedisRefused)
+    return ()
+
+
+def innermost(failure: Any) -> Failure:
+    """Give the failure of one of several that were gathered."""
     while failure.check(FirstError):
         failure = failure.value.subFailure
-    failure.trap(RedisAway, RedisRefused)
-    return ()
+    found: Failure = failure
+    return found
 
 
 @define(slots=True, eq=False)
@@ -95,6 +101,7 @@ class RedisClient:
         self._pause = _FIRST_PAUSE_SECONDS
         self._said = -_SAY_SECONDS
         self._missed = 0
+        self._back: Callable[[], None] | None = None
 
     def __repr__(self) -> str:
         state = "usable" if self.is_usable else "away"
@@ -109,6 +116,14 @@ class RedisClient:
                 self._connect()
             return False
         return connection.is_ready and self._missed < _MOST_MISSED
+
+    def when_back(self, call: Callable[[], None]) -> None:
+        """Have something called whenever the server has let us in, before anybody asks it."""
+        self._back = call
+
+    def call_later(self, seconds: float, call: Callable[[], None]) -> None:
+        """Have something called after some seconds."""
+        self._reactor.callLater(seconds, call)
 
     def send(self, *command: bytes | int) -> Deferred[Any]:
         """Send a command.
@@ -215,6 +230,8 @@ class RedisClient:
         if self._said >= 0:
             self._said = -_SAY_SECONDS
             _log.info("the cache at {address} is used", address=str(self.address))
+        if self._back is not None:
+            self._back()
 
     def is_lost(self, connection: _Connection, why: str) -> None:
         """A connection is gone."""

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.logger import Logger
 
 from ..packing import Unreadable
+from ..purging import Purged, hardest
 from ..stored import StoredResponse
 from .client import RedisClient, as_nothing
 from .content import RedisBody, chunks_of, is_chunk
@@ -24,16 +25,18 @@ Found = tuple[StoredResponse, ...]
 class Reading:
     """Reads what is under a key; see ``content.Chunks``, too.
 
+    :ivar purging: what is being purged, or will be: nobody is given what that takes.
     :ivar withdrawn: the names of responses that are being removed: they may still be found.
     """
 
-    __slots__ = ("_client", "_names", "_writing", "withdrawn")
+    __slots__ = ("_client", "_names", "_writing", "purging", "withdrawn")
 
     def __init__(self, client: RedisClient, names: Names, writing: Writing) -> None:
         """Read for one store.
 
         :param writing: removes what is not as it was stored.
         """
+        self.purging: list[Purged] = []
         self.withdrawn: set[bytes] = set()
         self._client = client
         self._names = names
@@ -50,6 +53,11 @@ class Reading:
     def found(self, key: bytes, raw: Any) -> Found | Deferred[Found]:
         """Make what is stored out of an answer, and see whether its content is there."""
         responses = list(self.parsed(key, raw))
+        if self.purging:
+            # A soft purge costs a request here, too; that is better than a page as it was.
+            responses = [
+                each for each in responses if hardest(self.purging, key, each.head.tags) is None
+            ]
         if not responses:
             return ()
         checks = [self._check(each) for each in responses]

@@ -115,15 +115,15 @@ class RedisStore:
 
     def purge(self, key: bytes, *, soft: bool) -> int | Deferred[int]:
         """See ``ICacheStore``."""
-        return self._purging.by_key(key, soft=soft) if self.client.is_usable else 0
+        return self._purging.purge("key", key, soft=soft)
 
     def purge_tag(self, tag: bytes, *, soft: bool) -> int | Deferred[int]:
         """See ``ICacheStore``."""
-        return self._purging.by_tag(tag, soft=soft) if self.client.is_usable else 0
+        return self._purging.purge("tag", tag, soft=soft)
 
     def purge_prefix(self, prefix: bytes, *, soft: bool) -> int | Deferred[int]:
         """See ``ICacheStore``; looks at every key of the server."""
-        return self._purging.by_prefix(prefix, soft=soft) if self.client.is_usable else 0
+        return self._purging.purge("prefix", prefix, soft=soft)
 
     async def statistics(self) -> StoreStatistics | None:
         """See ``ICacheInspection``; some of it is the server's, whoever else uses that."""

@@ -36,6 +36,24 @@ def free_port() -> int:
             return port
 
 
+def listens(
+    process: subprocess.Popen[bytes], address: tuple[str, int], seconds: float = 20.0
+) -> bool:
+    """Wait until a process takes connections.
+
+    :returns: whether it does; not when it ended before, or when the time is over.
+    """
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            socket.create_connection(address, timeout=1).close()
+        except OSError:
+            time.sleep(0.02)
+        else:
+            return True
+    return False
+
+
 class Proxy:
     """A proxy in a process of its own.
 
@@ -70,7 +88,7 @@ class Proxy:
         self.output = directory / f"twistd-{self.port}.log"
         self.access_log = directory / f"access-{self.port}.log"
         reactor_options = ["--reactor", reactor] if reactor is not None else []
-        self._command = [_twistd(), "--nodaemon", "--pidfile=", *reactor_options, "proxykit", mode]
+        self._command = [*twistd_command(), *reactor_options, "proxykit", mode]
         if mode != "serve":
             self._command += ["--listen", f"{host}:{self.port}"]
             if "--access-log" not in options:
@@ -103,16 +121,8 @@ class Proxy:
 
         :raises ProxyDidNotStart: when it does not in that time.
         """
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            if self.process.poll() is not None:
-                break
-            try:
-                socket.create_connection(self.address, timeout=1).close()
-            except OSError:
-                time.sleep(0.02)
-            else:
-                return self
+        if listens(self.process, self.address, seconds):
+            return self
         self.stop()
         raise ProxyDidNotStart(f"{' '.join(self._command)}\n{self.output.read_text()}")
 
@@ -140,10 +150,13 @@ class Proxy:
         self.stop()
 
 
-def _twistd() -> str:
-    """Find the twistd of the Python that runs this."""
+def twistd_command() -> list[str]:
+    """Give the twistd of the Python that runs this, with what keeps it in the foreground.
+
+    :raises ProxyDidNotStart: when it is not installed.
+    """
     beside = Path(sys.executable).with_name("twistd")
     found = str(beside) if beside.exists() else shutil.which("twistd")
     if found is None:
         raise ProxyDidNotStart("twistd is not installed: pip install '.[test]'")
-    return found
+    return [found, "--nodaemon", "--pidfile="]

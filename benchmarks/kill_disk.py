@@ -168,7 +168,7 @@ class Killing:
         self.largest = 0
         self._directory = directory
         self._origin = _Server(("127.0.0.1", 0), _Origin)
-        self._proxies = [self._write(free_port()) for _ in range(workers)]
+        self._proxies = [self._proxy(free_port()) for _ in range(workers)]
         self._last_words: list[str] = []
 
     def run(self, kills: int, seconds: float, clients: int = 4) -> None:
@@ -224,15 +224,12 @@ class Killing:
         said = [output.read_text(errors="replace") for output in outputs]
         return "".join([*self._last_words, *said])
 
-    def _write(self, port: int) -> Proxy:
-        """Write a proxy's configuration, and give the proxy, which does not run yet."""
-        file = self._directory / f"proxy-{port}.toml"
-        file.write_text(
-            CONFIGURATION.format(
-                directory=self.store, size=self.size, origin=self._origin.server_port, port=port
-            )
+    def _proxy(self, port: int) -> Proxy:
+        """Give a proxy that does not run yet."""
+        configuration = CONFIGURATION.format(
+            directory=self.store, size=self.size, origin=self._origin.server_port, port=port
         )
-        return Proxy(self._directory, "serve", "--config", str(file), port=port)
+        return Proxy.serving(self._directory, configuration, port)
 
     def _start(self, proxy: Proxy) -> None:
         began = time.monotonic()

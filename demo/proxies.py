@@ -60,9 +60,11 @@ class Proxy:
     :ivar port: where it listens.
     :ivar output: the file with what twistd wrote.
     :ivar process: the process, once it was started.
+    :ivar file: the configuration, when it was made ``serving`` one.
     """
 
     process: subprocess.Popen[bytes]
+    file: Path
 
     def __init__(
         self,
@@ -94,6 +96,18 @@ class Proxy:
             if "--access-log" not in options:
                 self._command += ["--access-log", str(self.access_log)]
         self._command += options
+
+    @classmethod
+    def serving(cls, directory: Path, configuration: str, port: int) -> Self:
+        """Make one that does not run yet, out of a configuration; its ``file`` is in the directory.
+
+        :param configuration: in TOML; it must say to listen on this port.
+        """
+        file = directory / f"proxykit-{port}.toml"
+        file.write_text(configuration)
+        proxy = cls(directory, "serve", "--config", str(file), port=port)
+        proxy.file = file
+        return proxy
 
     @property
     def url(self) -> str:

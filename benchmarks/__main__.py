@@ -74,11 +74,11 @@ def main() -> int:
         evolve(case, connections=options.connections) if case.kind is Kind.IDLE else case
         for case in cases
     ]
+    raise_files_limit()
     settings = Settings(
         rounds=options.rounds or (5 if quick else 3),
         seconds=options.seconds or (1 if quick else 2),
         **choose_cores(options.proxy_core, options.load_core),
-        files_limit=raise_files_limit(),
         tell=lambda line: print(line, file=sys.stderr, flush=True),
     )
     results = Results(machine=describe_machine(), run=describe_run(settings))
@@ -122,15 +122,15 @@ def choose_cores(proxy_core: int | None, load_core: int | None) -> dict[str, int
     return cores
 
 
-def raise_files_limit() -> int:
-    """Let this process and its children open many files; return how many that are."""
+def raise_files_limit() -> None:
+    """Let this process and its children open many files."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     for limit in (FILES_LIMIT, min(FILES_LIMIT, hard)):
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (limit, max(limit, hard)))
         except (ValueError, PermissionError):
             continue
-        return limit
+        return
     raise AssertionError("lowering the soft limit is always allowed")
 
 

@@ -12,39 +12,18 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks import cache_suite
 from benchmarks.cache_suite import Kind, Report, Verdict
-from benchmarks.caches import CACHES, Cache, Place
-from benchmarks.processes import DidNotStart, free_port, start
+from benchmarks.caches import CACHES, Cache
+from benchmarks.processes import DidNotStart
+from benchmarks.programs.base import running
+from demo.proxies import free_port
 
 TOGETHER = 100  # what the suite itself runs at a time
 BAD = (Verdict.FAILED, Verdict.SETUP_FAILED)
 COLUMNS = ("cache", "required: passed", "failed", "optimal: passed", "failed", "checks: yes")
-
-
-@contextmanager
-def running(cache: Cache, place: Place) -> Iterator[None]:
-    """Run a cache.
-
-    Raises:
-        DidNotStart: it is not installed, or does not listen.
-    """
-    process = start(
-        cache.command(place),
-        core=min(os.sched_getaffinity(0)),
-        directory=place.directory,
-        environment=cache.environment(place),
-        working_directory=cache.working_directory(place),
-    )
-    try:
-        process.wait_until_listening(place.port)
-        yield
-    finally:
-        process.stop()
 
 
 def measure(cache: Cache) -> Report:
@@ -53,13 +32,18 @@ def measure(cache: Cache) -> Report:
     Raises:
         DidNotStart: it is not installed, or does not listen.
     """
-    with tempfile.TemporaryDirectory(prefix="cache-") as name:
-        place = Place(Path(name), free_port(), free_port())
-        with running(cache, place):
-            url = f"http://127.0.0.1:{place.port}"
-            report = cache_suite.run(place.origin, url, together=TOGETHER, seconds=30)
-            bad = [name for name in report.tests if report.verdict(name) is not Verdict.PASSED]
-            return cache_suite.run_again(report, place.origin, url, bad)
+    core = min(os.sched_getaffinity(0))
+    with (
+        tempfile.TemporaryDirectory(prefix="caches-") as directory,
+        running(cache, cache.command, directory=Path(directory), origin=free_port(), core=core) as (
+            place,
+            _,
+        ),
+    ):
+        url = f"http://127.0.0.1:{place.port}"
+        report = cache_suite.run(place.origin, url, together=TOGETHER, seconds=30)
+        bad = [name for name in report.tests if report.verdict(name) is not Verdict.PASSED]
+        return cache_suite.run_again(report, place.origin, url, bad)
 
 
 def row(cache: Cache, report: Report) -> tuple[str, ...]:
@@ -76,7 +60,7 @@ def row(cache: Cache, report: Report) -> tuple[str, ...]:
         report.count(Kind.CHECK, Verdict.PASSED),
     ]
     remark = f" ({cache.remark})" if cache.remark else ""
-    return (f"{cache.name} {cache.version()}{remark}", *map(str, counts))
+    return (f"{cache.title} {cache.version()}{remark}", *map(str, counts))
 
 
 def failures(report: Report) -> list[str]:
@@ -102,13 +86,13 @@ def main() -> None:
     print("| " + " | ".join(COLUMNS) + " |")
     print("|---" * len(COLUMNS) + "|")
     for cache in CACHES:
-        if chosen.only and cache.name.lower() not in {each.lower() for each in chosen.only}:
+        if chosen.only and not {cache.name, cache.title.lower()} & set(map(str.lower, chosen.only)):
             continue
         try:
             report = measure(cache)
             print("| " + " | ".join(row(cache, report)) + " |", flush=True)
-        except (DidNotStart, OSError) as error:
-            print(f"{cache.name}: {error}", flush=True)
+        except DidNotStart as error:
+            print(f"{cache.title}: {error}", flush=True)
             continue
         if chosen.failures:
             print("\n".join(failures(report)), flush=True)

@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import gc
 import mmap
-import os
 import tempfile
 from collections.abc import Iterator
 from itertools import islice
@@ -29,6 +28,7 @@ import libcachesim
 import numpy
 from attrs import frozen
 
+from benchmarks.processes import resident_bytes
 from proxykit.caching.memory import MemoryStore
 from proxykit.caching.policy import Terms
 from proxykit.caching.rendering import Rendering
@@ -129,11 +129,6 @@ def read_trace(path: Path) -> Iterator[int]:
             )
             yield from rows["name"].tolist()
             data.madvise(mmap.MADV_DONTNEED)  # or the trace would count as memory of the store
-
-
-def resident_bytes() -> int:
-    """Give this process's resident set."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _receive(name: int) -> tuple[FieldSection, bytes]:

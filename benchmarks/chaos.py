@@ -362,10 +362,9 @@ def main(arguments: list[str] | None = None) -> int:
             server.fault = "killed"  # which healing starts
         asyncio.run(heal_all(servers))
         port = free_port()
-        file = directory / "proxykit.toml"
         urls = ", ".join(f'"http://127.0.0.1:{server.port}"' for server in servers)
-        file.write_text(CONFIGURATION.format(servers=urls, retries=options.retries, port=port))
-        stack.enter_context(Proxy(directory, "serve", "--config", str(file), port=port))
+        text = CONFIGURATION.format(servers=urls, retries=options.retries, port=port)
+        stack.enter_context(Proxy.serving(directory, text, port))
         problems = asyncio.run(run(port, servers, options))
         posts = Counter((directory / "posts").read_text().split())
     problems += [f"carried out twice: POST {each}" for each, times in posts.items() if times > 1]

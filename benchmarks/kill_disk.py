@@ -15,9 +15,6 @@ import http.client
 import os
 import random
 import re
-import signal
-import socket
-import subprocess
 import sys
 import tempfile
 import threading
@@ -30,9 +27,9 @@ from pathlib import Path
 import lmdb
 from attrs import define, field
 
+from demo.proxies import Proxy, ProxyDidNotStart, free_port
 from proxykit.caching.disk.changes import RANGE
 
-START_SECONDS = 20.0
 SIZES = (0, 100, 3000, 9000, 64 * 1024, 200_000, 900_000)
 OBJECTS = 400
 
@@ -171,8 +168,8 @@ class Killing:
         self.largest = 0
         self._directory = directory
         self._origin = _Server(("127.0.0.1", 0), _Origin)
-        self._ports = [_free_port() for _ in range(workers)]
-        self._proxies: dict[int, subprocess.Popen[bytes]] = {}
+        self._proxies = [self._proxy(free_port()) for _ in range(workers)]
+        self._last_words: list[str] = []
 
     def run(self, kills: int, seconds: float, clients: int = 4) -> None:
         """Kill a proxy so many times, one about every so many seconds.
@@ -181,28 +178,30 @@ class Killing:
         """
         stop = threading.Event()
         threading.Thread(target=self._origin.serve_forever, daemon=True).start()
-        crowd = [_Client(self._ports, self.seen, stop) for _ in range(clients)]
+        ports = [proxy.port for proxy in self._proxies]
+        started: list[Proxy] = []
+        crowd = [_Client(ports, self.seen, stop) for _ in range(clients)]
         try:
-            for port in self._ports:
-                self._start(port)
+            for proxy in self._proxies:
+                self._start(proxy)
+                started.append(proxy)
             for each in crowd:
                 each.start()
             for _ in range(kills):
                 time.sleep(random.uniform(0.2, 1.8) * seconds)
-                port = random.choice(self._ports)
-                self._proxies[port].kill()
-                self._proxies[port].wait()
-                self._start(port)
+                proxy = random.choice(self._proxies)
+                proxy.process.kill()
+                proxy.process.wait()
+                self._last_words.append(proxy.output.read_text(errors="replace"))
+                self._start(proxy)
                 self.check()
         finally:
             stop.set()
             for each in crowd:
                 if each.is_alive():
                     each.join(15)
-            for proxy in self._proxies.values():
-                proxy.send_signal(signal.SIGTERM)
-            for proxy in self._proxies.values():
-                proxy.wait(20)
+            for proxy in started:
+                proxy.stop(20)
             self._origin.shutdown()
             self._origin.server_close()
         self.check()
@@ -221,37 +220,24 @@ class Killing:
 
     def log(self) -> str:
         """Give all that the proxies said."""
-        return "".join(
-            path.read_text(errors="replace") for path in sorted(self._directory.glob("proxy-*.log"))
-        )
+        outputs = [proxy.output for proxy in self._proxies if proxy.output.exists()]
+        said = [output.read_text(errors="replace") for output in outputs]
+        return "".join([*self._last_words, *said])
 
-    def _start(self, port: int) -> None:
-        file = self._directory / f"proxy-{port}.toml"
-        file.write_text(
-            CONFIGURATION.format(
-                directory=self.store, size=self.size, origin=self._origin.server_port, port=port
-            )
+    def _proxy(self, port: int) -> Proxy:
+        """Give a proxy that does not run yet."""
+        configuration = CONFIGURATION.format(
+            directory=self.store, size=self.size, origin=self._origin.server_port, port=port
         )
-        twistd = Path(sys.executable).with_name("twistd")
+        return Proxy.serving(self._directory, configuration, port)
+
+    def _start(self, proxy: Proxy) -> None:
         began = time.monotonic()
-        with (self._directory / f"proxy-{port}.log").open("ab") as output:
-            self._proxies[port] = subprocess.Popen(
-                [str(twistd), "--nodaemon", "--pidfile=", "proxykit", "serve", "--config", file],
-                stdout=output,
-                stderr=output,
-                cwd=Path(__file__).resolve().parent.parent,
-            )
-        while time.monotonic() - began < START_SECONDS:
-            if self._proxies[port].poll() is not None:
-                break
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            except OSError:
-                time.sleep(0.01)
-            else:
-                self.slowest_start = max(self.slowest_start, time.monotonic() - began)
-                return
-        raise Wrong(f"a proxy did not start\n{self.log()[-2000:]}")
+        try:
+            proxy.begin().wait_until_it_listens()
+        except ProxyDidNotStart as error:
+            raise Wrong(f"a proxy did not start\n{str(error)[-2000:]}") from None
+        self.slowest_start = max(self.slowest_start, time.monotonic() - began)
 
 
 def bytes_below(directory: Path) -> int:
@@ -281,13 +267,6 @@ def orphans(store: Path) -> list[Path]:
                     known.update(range(number, number + (RANGE if table == b"reserved" else 1)))
     files = (store / "v1/bodies").glob("*/*")
     return [file for file in files if int(file.name, 16) not in known]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def main() -> int:

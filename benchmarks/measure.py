@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import ssl
 import time
 
 from attrs import define, field, frozen
@@ -12,8 +11,9 @@ from benchmarks.cases import Case, Kind, Service
 from benchmarks.idle import count_open, idle_clients
 from benchmarks.load import BadLoad, command, put_load
 from benchmarks.origin import Origin
-from benchmarks.peers import Peer, Place
+from benchmarks.peers import Peer
 from benchmarks.processes import Process, core_busy_seconds, cpu_spent
+from benchmarks.programs.base import Place
 from benchmarks.results import Sample
 from benchmarks.tunnel import download_for, open_downloads
 
@@ -84,7 +84,7 @@ def probe(entrant: Entrant, case: Case, origin: Origin) -> None:
     port = entrant.place.port
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PROBE_SECONDS)
     if case.service is Service.TLS:
-        context = ssl.create_default_context(cafile=str(entrant.place.certificate.certificate))
+        context = entrant.place.certificate.client_context()
         connection = http.client.HTTPSConnection(
             "127.0.0.1", port, timeout=PROBE_SECONDS, context=context
         )

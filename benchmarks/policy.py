@@ -6,13 +6,13 @@ prints microseconds a request: for hosts that come again, as most do, and for ho
 
 from __future__ import annotations
 
-import resource
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any
 
+from benchmarks.processes import resident_bytes
 from proxykit.engine.exchange import Exchange
 from proxykit.engine.forwarding import Direction, ForwardingRules
 from proxykit.engine.pipeline import Pipeline
@@ -75,25 +75,20 @@ def microseconds(filters: Sequence[Any], hosts: Sequence[str]) -> float:
     return best / len(hosts) * 1e6
 
 
-def memory() -> int:
-    """Give the bytes that this process has in memory."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
-
-
 def main() -> None:
     """Measure and print."""
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory) / "million.txt"
         with file.open("w") as lines:
             lines.writelines(f"0.0.0.0 host{n}.ads{n % 999}.test\n" for n in range(DOMAINS))
-        before = memory()
+        before = resident_bytes()
         read = WatchedList(file, "blocklist")
         started = perf_counter()
         table = read.load_now()
         print(f"a million domains are read in {perf_counter() - started:.1f} s, elsewhere")
         for number in range(DOMAINS):
             assert table.find(b"host%d.ads%d.test" % (number, number % 999))
-        print(f"they take {(memory() - before) / 1e6:.0f} MB, every one of them looked up")
+        print(f"they take {(resident_bytes() - before) / 1e6:.0f} MB, every one of them looked up")
     blocklist = Blocklist(BlocklistOptions.model_validate({"lists": ["x"]}), [read], None)
     access = Access(AccessOptions.model_validate({"rules": rules(), "default": "deny"}))
     again = [f"www{n % 200}.site{n % 50}.test" for n in range(REQUESTS)]

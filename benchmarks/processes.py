@@ -9,13 +9,14 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from attrs import frozen
+
+from demo.proxies import listens
 
 READY_SECONDS = 20.0
 STOP_SECONDS = 10.0
@@ -24,14 +25,6 @@ POLL_SECONDS = 0.02
 
 class DidNotStart(Exception):
     """A program could not be started, or never listened; the message says why, in a line."""
-
-
-def free_port() -> int:
-    """Return a TCP port that nothing on 127.0.0.1 listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def cpu_spent(before: Mapping[int, float], after: Mapping[int, float]) -> float:
@@ -69,6 +62,11 @@ def own_memory(rollup: str) -> int:
         if name in {"Pss_Anon:", "Pss_Shmem:"}:
             kibibytes += int(amount)
     return kibibytes * 1024
+
+
+def resident_bytes() -> int:
+    """Return this process's resident set."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 @frozen
@@ -117,15 +115,12 @@ class Process:
         Raises:
             DidNotStart: the program ended, or did not listen in time.
         """
-        deadline = time.monotonic() + READY_SECONDS
-        while time.monotonic() < deadline:
-            with contextlib.suppress(ConnectionError, TimeoutError):
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                return
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                status = self.popen.wait(timeout=POLL_SECONDS)
-                raise DidNotStart(f"ended with status {status}: {self.last_error()}")
-        raise DidNotStart(f"did not listen within {READY_SECONDS:.0f} s: {self.last_error()}")
+        if listens(self.popen, ("127.0.0.1", port), READY_SECONDS):
+            return
+        status = self.popen.poll()
+        late = f"did not listen within {READY_SECONDS:.0f} s"
+        how = late if status is None else f"ended with status {status}"
+        raise DidNotStart(f"{how}: {self.last_error()}")
 
     def wait_until_quiet(self) -> None:
         """Return when the program has finished what the last load left behind; a second at most."""

@@ -5,22 +5,20 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
 from attrs import evolve, frozen
 
 from benchmarks.cases import Case, Kind, Service
-from benchmarks.certificate import Certificate, make_certificate
 from benchmarks.load import BadLoad
 from benchmarks.measure import Entrant, measure, probe
 from benchmarks.origin import Origin, running_origin
-from benchmarks.peers import Peer, Place
-from benchmarks.processes import DidNotStart, free_port, start
+from benchmarks.peers import Peer
+from benchmarks.processes import DidNotStart
+from benchmarks.programs.base import running
 from benchmarks.results import Outcome, Results
-
-START_ATTEMPTS = 2
-"""A free port may be taken by another program before ours listens; then one more try helps."""
 
 WARM_UP_SECONDS = 1.0
 
@@ -34,7 +32,6 @@ class Settings:
         seconds: how long each time.
         proxy_core: the core that the programs under test have, one at work at a time.
         load_core: the core of the load and of the origin.
-        files_limit: how many descriptors each program may open.
         tell: called with each line about the progress.
     """
 
@@ -42,7 +39,6 @@ class Settings:
     seconds: float
     proxy_core: int
     load_core: int
-    files_limit: int
     tell: Callable[[str], None]
 
 
@@ -51,7 +47,6 @@ class Ground:
     """What all programs of a run share."""
 
     directory: Path
-    certificate: Certificate
     origin: Origin
     settings: Settings
 
@@ -63,14 +58,8 @@ def run_cases(cases: list[Case], peers: list[Peer], settings: Settings, results:
     """
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as name, ExitStack() as stack:
         directory = Path(name)
-        directory.chmod(0o755)  # some programs leave root behind and must still get in
-        (directory / "origin").mkdir()
-        origin = stack.enter_context(
-            running_origin(
-                directory / "origin", core=settings.load_core, files_limit=settings.files_limit
-            )
-        )
-        ground = Ground(directory, make_certificate(directory), origin, settings)
+        origin = stack.enter_context(running_origin(directory, core=settings.load_core))
+        ground = Ground(directory, origin, settings)
         loads = [case for case in cases if case.kind is not Kind.IDLE]
         for service, group in groupby(loads, key=lambda case: case.service):
             run_side_by_side(list(group), service, peers, ground, results)
@@ -91,7 +80,7 @@ def run_side_by_side(
             if service not in peer.services:
                 continue
             try:
-                entrants[peer.name] = stack.enter_context(running(peer, service, ground))
+                entrants[peer.name] = stack.enter_context(entering(peer, service, ground))
             except DidNotStart as error:
                 failures[peer.name] = f"did not start: {error}"
                 settings.tell(f"{peer.name} {failures[peer.name]}")
@@ -134,7 +123,7 @@ def run_one_by_one(case: Case, peers: list[Peer], ground: Ground, results: Resul
         outcome = Outcome(peer.name, case.name, peer.services[case.service])
         results.outcomes.append(outcome)
         try:
-            with running(peer, case.service, ground) as entrant:
+            with entering(peer, case.service, ground) as entrant:
                 if able(entrant, ask_once, outcome, ground):
                     one_round(entrant, case, outcome, ground)
         except DidNotStart as error:
@@ -176,52 +165,20 @@ def one_round(entrant: Entrant, case: Case, outcome: Outcome, ground: Ground) ->
 
 
 @contextmanager
-def running(peer: Peer, service: Service, ground: Ground) -> Iterator[Entrant]:
+def entering(peer: Peer, service: Service, ground: Ground) -> Iterator[Entrant]:
     """Run a program for as long as the block lasts.
 
     Raises:
         DidNotStart: it is not installed, ended at once, or does not listen.
     """
-    try:
-        peer.version()
-    except OSError:
-        raise DidNotStart("not installed") from None
-    for attempt in range(1, START_ATTEMPTS + 1):
-        directory = Path(
-            tempfile.mkdtemp(prefix=f"{peer.name}-{service.value}-", dir=ground.directory)
-        )
-        place = Place(
-            directory=directory,
-            port=free_port(),
-            origin=ground.origin.port,
-            certificate=ground.certificate,
-            access_log=directory / "access.log",
-            files_limit=ground.settings.files_limit,
-        )
-        command = peer.command(service, place)
-        peer.prepare(place)
-        process = start(
-            command,
-            core=ground.settings.proxy_core,
-            directory=directory,
-            output=peer.output(place),
-            errors=peer.error_output(place),
-            environment=peer.environment(place),
-            working_directory=peer.working_directory(place),
-        )
-        try:
-            process.wait_until_listening(place.port)
-        except DidNotStart as error:
-            process.stop()
-            if attempt == START_ATTEMPTS:
-                # Results are published: what a program says of its files goes in without the path.
-                raise DidNotStart(str(error).replace(f"{directory}/", "")) from None
-            continue
-        try:
-            yield Entrant(peer, service, place, process)
-        finally:
-            process.stop()
-        return
+    with running(
+        peer,
+        partial(peer.command, service),
+        directory=ground.directory,
+        origin=ground.origin.port,
+        core=ground.settings.proxy_core,
+    ) as (place, process):
+        yield Entrant(peer, service, place, process)
 
 
 def note_missing_log(entrant: Entrant, outcome: Outcome) -> None:

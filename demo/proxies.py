@@ -36,15 +36,35 @@ def free_port() -> int:
             return port
 
 
+def listens(
+    process: subprocess.Popen[bytes], address: tuple[str, int], seconds: float = 20.0
+) -> bool:
+    """Wait until a process takes connections.
+
+    :returns: whether it does; not when it ended before, or when the time is over.
+    """
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            socket.create_connection(address, timeout=1).close()
+        except OSError:
+            time.sleep(0.02)
+        else:
+            return True
+    return False
+
+
 class Proxy:
     """A proxy in a process of its own.
 
     :ivar port: where it listens.
     :ivar output: the file with what twistd wrote.
     :ivar process: the process, once it was started.
+    :ivar file: the configuration, when it was made ``serving`` one.
     """
 
     process: subprocess.Popen[bytes]
+    file: Path
 
     def __init__(
         self,
@@ -70,12 +90,24 @@ class Proxy:
         self.output = directory / f"twistd-{self.port}.log"
         self.access_log = directory / f"access-{self.port}.log"
         reactor_options = ["--reactor", reactor] if reactor is not None else []
-        self._command = [_twistd(), "--nodaemon", "--pidfile=", *reactor_options, "proxykit", mode]
+        self._command = [*twistd_command(), *reactor_options, "proxykit", mode]
         if mode != "serve":
             self._command += ["--listen", f"{host}:{self.port}"]
             if "--access-log" not in options:
                 self._command += ["--access-log", str(self.access_log)]
         self._command += options
+
+    @classmethod
+    def serving(cls, directory: Path, configuration: str, port: int) -> Self:
+        """Make one that does not run yet, out of a configuration; its ``file`` is in the directory.
+
+        :param configuration: in TOML; it must say to listen on this port.
+        """
+        file = directory / f"proxykit-{port}.toml"
+        file.write_text(configuration)
+        proxy = cls(directory, "serve", "--config", str(file), port=port)
+        proxy.file = file
+        return proxy
 
     @property
     def url(self) -> str:
@@ -103,16 +135,8 @@ class Proxy:
 
         :raises ProxyDidNotStart: when it does not in that time.
         """
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            if self.process.poll() is not None:
-                break
-            try:
-                socket.create_connection(self.address, timeout=1).close()
-            except OSError:
-                time.sleep(0.02)
-            else:
-                return self
+        if listens(self.process, self.address, seconds):
+            return self
         self.stop()
         raise ProxyDidNotStart(f"{' '.join(self._command)}\n{self.output.read_text()}")
 
@@ -140,10 +164,13 @@ class Proxy:
         self.stop()
 
 
-def _twistd() -> str:
-    """Find the twistd of the Python that runs this."""
+def twistd_command() -> list[str]:
+    """Give the twistd of the Python that runs this, with what keeps it in the foreground.
+
+    :raises ProxyDidNotStart: when it is not installed.
+    """
     beside = Path(sys.executable).with_name("twistd")
     found = str(beside) if beside.exists() else shutil.which("twistd")
     if found is None:
         raise ProxyDidNotStart("twistd is not installed: pip install '.[test]'")
-    return found
+    return [found, "--nodaemon", "--pidfile="]

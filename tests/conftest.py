@@ -43,10 +43,9 @@ def configured(tmp_path: Path) -> Iterator[Callable[[Callable[[int], str]], Prox
 
         def start(configuration: Callable[[int], str]) -> Proxy:
             port = free_port()
-            file, log = tmp_path / f"proxykit-{port}.toml", tmp_path / f"access-{port}.log"
+            log = tmp_path / f"access-{port}.log"
             text = f'[log]\naccess = "{log}"\nformat = "json"\n{configuration(port)}'
-            file.write_text(text)
-            proxy = Proxy(tmp_path, "serve", "--config", str(file), port=port)
+            proxy = Proxy.serving(tmp_path, text, port)
             proxy.access_log = log
             return stack.enter_context(proxy)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from contextlib import contextmanager
 
 from demo.proxies import Proxy, free_port
@@ -21,26 +19,13 @@ def status(proxy, url, *fields, method="GET"):
     return int(exchange(proxy.address, get(url, *fields, method=method)).split(b" ")[1])
 
 
-def eventually(condition, seconds=12.0):
-    """Wait until something holds; files are looked at once a second."""
-    deadline = time.monotonic() + seconds
-    waiting = threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        waiting.wait(0.05)
-
-
 @contextmanager
 def serving(directory, filters, patch, port=None):
     """Run a forward proxy with filters behind the stall detector."""
     patch.setenv("PYTHONPATH", str(PLUGINS))
     port = port or free_port()
-    file = directory / "proxykit.toml"
     table = "[[forward.a.filters]]\n"
-    file.write_text(
-        f'[forward.a]\nlisten = ["127.0.0.1:{port}"]\nallow_private = true\n'
-        + "".join(f"{table}{each}\n" for each in [FILTER, *filters])
-    )
-    with Proxy(directory, "serve", "--config", str(file), port=port) as proxy:
-        proxy.file = file
+    configuration = f'[forward.a]\nlisten = ["127.0.0.1:{port}"]\nallow_private = true\n'
+    configuration += "".join(f"{table}{each}\n" for each in [FILTER, *filters])
+    with Proxy.serving(directory, configuration, port) as proxy:
         yield proxy

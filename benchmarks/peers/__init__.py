@@ -1,9 +1,9 @@
-"""The programs under test, one class each: how it is configured, started, and what it can do."""
+"""The programs under test, one class each: how it is tuned for speed, and what it can do."""
 
 from __future__ import annotations
 
 from benchmarks.peers.apache import Apache
-from benchmarks.peers.base import Peer, Place
+from benchmarks.peers.base import Peer
 from benchmarks.peers.haproxy import HAProxy
 from benchmarks.peers.nginx import Nginx
 from benchmarks.peers.privoxy import Privoxy
@@ -11,7 +11,7 @@ from benchmarks.peers.pythons import Mitmproxy, Proxykit, ProxyPy, StockTwisted
 from benchmarks.peers.squid import Squid
 from benchmarks.peers.varnish import Varnish
 
-__all__ = ["PEERS", "Peer", "Place", "select_peers"]
+__all__ = ["PEERS", "Peer", "select_peers"]
 
 PEERS: tuple[Peer, ...] = (
     Proxykit(),

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import pwd
-
 from benchmarks.cases import Service
-from benchmarks.peers.base import IDLE_SECONDS, Peer, Place, first_match, user_exists
+from benchmarks.peers.base import IDLE_SECONDS, Peer
+from benchmarks.programs import apache
+from benchmarks.programs.base import Place
 
 CONFIGURATION = """
-ServerRoot "{directory}"
-DefaultRuntimeDir "{directory}"
-PidFile "{directory}/pid"
-ServerName 127.0.0.1
-Listen 127.0.0.1:{port}
+Listen 127.0.0.1:@PORT@
 ListenBacklog 4096
-{modules}
-{user}
-ErrorLog "{directory}/stderr"
-LogLevel error
 ServerLimit 1
 StartServers 1
 ThreadLimit 64
@@ -29,60 +20,46 @@ MaxSpareThreads 64
 MaxConnectionsPerChild 0
 AsyncRequestWorkerFactor 1000
 KeepAlive On
-KeepAliveTimeout {idle}
+KeepAliveTimeout @IDLE@
 MaxKeepAliveRequests 0
 ProxyIOBufferSize 262144
 BufferedLogs On
-LogFormat "%h %l %u %t \\"%r\\" %>s %b \\"%{{Referer}}i\\" \\"%{{User-Agent}}i\\"" combined
-CustomLog "{access_log}" combined
-<Location "/">
-    Require all granted
-</Location>
-{service}
+LogFormat "%h %l %u %t \\"%r\\" %>s %b \\"%{Referer}i\\" \\"%{User-Agent}i\\"" combined
+CustomLog "@ACCESS_LOG@" combined
 """
 
-MODULES = (
-    "mpm_event",
-    "authz_core",
-    "log_config",
-    "proxy",
-    "proxy_http",
-    "proxy_connect",
-    "socache_shmcb",
-    "ssl",
-)
+MODULES = ("log_config", "proxy_connect", "socache_shmcb", "ssl")
 
 REVERSE = """
 ProxyPreserveHost On
-ProxyPass "/" "http://127.0.0.1:{origin}/" enablereuse=On keepalive=On
+ProxyPass "/" "http://127.0.0.1:@ORIGIN@/" enablereuse=On keepalive=On
 """
 
 TLS = """
 SSLEngine On
-SSLCertificateFile "{certificate}"
-SSLCertificateKeyFile "{key}"
+SSLCertificateFile "@CERTIFICATE@"
+SSLCertificateKeyFile "@KEY@"
 SSLProtocol -all +TLSv1.2 +TLSv1.3
-SSLSessionCache "shmcb:{directory}/tls(512000)"
+SSLSessionCache "shmcb:@DIRECTORY@/tls(512000)"
 """
 
 FORWARD = """
 ProxyRequests On
 ProxyVia On
-AllowCONNECT 443 {origin}
+AllowCONNECT 443 @ORIGIN@
 <Proxy "*">
     Require all granted
 </Proxy>
 # Without this Apache opens a connection to the origin for every request.
-<Proxy "http://127.0.0.1:{origin}">
+<Proxy "http://127.0.0.1:@ORIGIN@">
     ProxySet enablereuse=On keepalive=On
 </Proxy>
 """
 
 
-class Apache(Peer):
+class Apache(apache.Apache, Peer):
     """Apache with the event MPM: one process, 64 threads."""
 
-    name = "apache"
     services = {Service.REVERSE: "", Service.TLS: "", Service.FORWARD: "", Service.TUNNEL: ""}
     log = "combined, BufferedLogs On"
     tuning = (
@@ -90,40 +67,12 @@ class Apache(Peer):
         "for the origin of the forward cases"
     )
 
-    def version(self) -> str:
-        """Return what `apache2 -v` says."""
-        return first_match(r"Apache/(\S+)", "apache2", "-v")
-
     def command(self, service: Service, place: Place) -> list[str]:
         """Write `httpd.conf` and return the command."""
         forward = service in {Service.FORWARD, Service.TUNNEL}
         template = FORWARD if forward else REVERSE
         if service is Service.TLS:
             template += TLS
-        user = ""
-        if os.geteuid() == 0:
-            account = "www-data" if user_exists("www-data") else "nobody"
-            user = f"User {account}\nGroup #{pwd.getpwnam(account).pw_gid}"
-        configuration = place.write(
-            "httpd.conf",
-            CONFIGURATION.format(
-                directory=place.directory,
-                port=place.port,
-                modules="\n".join(
-                    f"<IfModule !{name}_module>\n"
-                    f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"
-                    "</IfModule>"
-                    for name in MODULES
-                ),
-                user=user,
-                idle=IDLE_SECONDS,
-                access_log=place.access_log,
-                service=template.format(
-                    origin=place.origin,
-                    certificate=place.certificate.certificate,
-                    key=place.certificate.key,
-                    directory=place.directory,
-                ),
-            ),
+        return self.in_foreground(
+            place, CONFIGURATION + template, modules=MODULES, idle=IDLE_SECONDS
         )
-        return ["apache2", "-f", str(configuration), "-DFOREGROUND"]

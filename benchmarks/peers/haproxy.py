@@ -5,31 +5,32 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.cases import Service
-from benchmarks.peers.base import IDLE_SECONDS, Peer, Place, first_match
+from benchmarks.peers.base import IDLE_SECONDS, Peer
+from benchmarks.programs.base import Place, first_match
 
 CONFIGURATION = """
 global
     # Two descriptors are counted for each connection; idle ones have one, so more fit.
     no strict-limits
-    maxconn {connections}
+    maxconn @CONNECTIONS@
     nbthread 1
     tune.bufsize 32768
     log stdout format raw local0 info
 defaults
-    mode {mode}
+    mode @MODE@
     log global
-    option {log_option}
+    option @LOG_OPTION@
     timeout connect 5s
-    timeout client {idle}s
-    timeout server {idle}s
-    timeout http-keep-alive {idle}s
+    timeout client @IDLE@s
+    timeout server @IDLE@s
+    timeout http-keep-alive @IDLE@s
     timeout http-request 60s
 frontend clients
-    bind 127.0.0.1:{port} backlog 4096{tls}
+    bind 127.0.0.1:@PORT@ backlog 4096@TLS@
     default_backend origin
 backend origin
-    {http}
-    server origin 127.0.0.1:{origin} pool-max-conn 64
+    @HTTP@
+    server origin 127.0.0.1:@ORIGIN@ pool-max-conn 64
 """
 
 
@@ -59,15 +60,12 @@ class HAProxy(Peer):
         tcp = service is Service.TUNNEL
         configuration = place.write(
             "haproxy.cfg",
-            CONFIGURATION.format(
-                connections=place.files_limit - 1000,
-                mode="tcp" if tcp else "http",
-                log_option="tcplog" if tcp else "httplog",
-                http="" if tcp else "http-reuse always\n    option forwardfor",
-                idle=IDLE_SECONDS,
-                port=place.port,
-                origin=place.origin,
-                tls=f" ssl crt {place.certificate.both}" if service is Service.TLS else "",
-            ),
+            CONFIGURATION,
+            connections=place.files_limit - 1000,
+            mode="tcp" if tcp else "http",
+            log_option="tcplog" if tcp else "httplog",
+            http="" if tcp else "http-reuse always\n    option forwardfor",
+            idle=IDLE_SECONDS,
+            tls=" ssl crt @CERTIFICATE_WITH_KEY@" if service is Service.TLS else "",
         )
         return ["haproxy", "-db", "-f", str(configuration)]

@@ -5,23 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.cases import Service
-from benchmarks.peers.base import IDLE_SECONDS, Peer, Place, first_match
+from benchmarks.peers.base import IDLE_SECONDS, Peer
+from benchmarks.programs.base import Place, first_match
 
 CONFIGURATION = """
-confdir {directory}
+confdir @DIRECTORY@
 templdir /etc/privoxy/templates
 debug 512
 receive-buffer-size 16384
-listen-address 127.0.0.1:{port}
+listen-address 127.0.0.1:@PORT@
 listen-backlog 4096
 toggle 0
 accept-intercepted-requests 0
-keep-alive-timeout {idle}
-default-server-timeout {idle}
+keep-alive-timeout @IDLE@
+default-server-timeout @IDLE@
 connection-sharing 1
 tolerate-pipelining 1
-socket-timeout {idle}
-max-client-connections {connections}
+socket-timeout @IDLE@
+max-client-connections @CONNECTIONS@
 """
 
 
@@ -47,11 +48,8 @@ class Privoxy(Peer):
         """Write `config` and return the command."""
         configuration = place.write(
             "config",
-            CONFIGURATION.format(
-                directory=place.directory,
-                port=place.port,
-                idle=IDLE_SECONDS,
-                connections=place.files_limit // 2 - 100,
-            ),
+            CONFIGURATION,
+            idle=IDLE_SECONDS,
+            connections=place.files_limit // 2 - 100,
         )
         return ["privoxy", "--no-daemon", str(configuration)]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from benchmarks.cases import Service
-from benchmarks.peers.base import IDLE_SECONDS, Peer, Place, first_match
+from benchmarks.machine import REPOSITORY
+from benchmarks.peers.base import IDLE_SECONDS, Peer
+from benchmarks.programs import proxykit
+from benchmarks.programs.base import Place, first_match
 
-REPOSITORY = Path(__file__).parents[2]
 MITMPROXY_ENVIRONMENT = REPOSITORY / "benchmarks" / ".mitmproxy"
 """The virtual environment that `benchmarks/install` makes: mitmproxy's pins are its own."""
 
@@ -27,46 +28,29 @@ def installed_version(distribution: str) -> str:
         raise OSError("not installed") from None
 
 
-def script(name: str) -> str:
-    """Return the path of a script of this Python environment, or its bare name."""
-    return shutil.which(name, path=str(Path(sys.executable).parent)) or name
-
-
-class Proxykit(Peer):
+class Proxykit(proxykit.Proxykit, Peer):
     """Proxykit, started as its users start it."""
 
-    name = "proxykit"
     services = dict.fromkeys(Service, "")
     log = "its default format and buffer"
     tuning = "none: every default"
 
-    def version(self) -> str:
-        """Return the version of this checkout."""
-        from proxykit import __version__
-
-        return __version__
-
-    def working_directory(self, place: Place) -> Path:
-        """Return the checkout, in which twistd finds the plug-in."""
-        return REPOSITORY
-
     def command(self, service: Service, place: Place) -> list[str]:
         """Return the command; there is no configuration file."""
-        command = [script("twistd"), "--nodaemon", "--pidfile=", "proxykit"]
         address = f"127.0.0.1:{place.port}"
         if service in {Service.REVERSE, Service.TLS, Service.CACHE, Service.DISK}:
-            command += ["reverse", "--listen", address]
-            command += ["--backend", f"http://127.0.0.1:{place.origin}"]
-            command += ["--cache", "256MiB"] if service is Service.CACHE else []
+            mode, options = "reverse", ["--listen", address]
+            options += ["--backend", f"http://127.0.0.1:{place.origin}"]
+            options += ["--cache", "256MiB"] if service is Service.CACHE else []
             if service is Service.DISK:
-                command += ["--cache-dir", str(place.directory / "store"), "--cache", "0"]
+                options += ["--cache-dir", str(place.directory / "store"), "--cache", "0"]
         else:
-            command += ["forward", "--listen", address, "--allow-private"]
-            command += ["--connect-ports", f"443,{place.origin}"]
+            mode, options = "forward", ["--listen", address, "--allow-private"]
+            options += ["--connect-ports", f"443,{place.origin}"]
         if service is Service.TLS:
-            command += ["--certificate", str(place.certificate.certificate)]
-            command += ["--key", str(place.certificate.key)]
-        return [*command, "--access-log", str(place.access_log)]
+            options += ["--certificate", str(place.certificate.certificate)]
+            options += ["--key", str(place.certificate.key)]
+        return self.in_foreground(mode, *options, "--access-log", str(place.access_log))
 
 
 class StockTwisted(Peer):
@@ -90,7 +74,7 @@ class StockTwisted(Peer):
         command = [sys.executable, "-m", "benchmarks.peers.stock_twisted"]
         command += [service.value, str(place.port), str(place.origin), str(place.access_log)]
         if service is Service.TLS:
-            command += [str(place.certificate.both)]
+            command += [str(place.certificate_with_key)]
         return command
 
 
@@ -167,7 +151,7 @@ class Mitmproxy(Peer):
         command += ["--listen-port", str(place.port)]
         command += ["--set", f"confdir={place.directory}", "--set", "stream_large_bodies=1m"]
         if service is Service.TLS:
-            command += ["--certs", f"*={place.certificate.both}"]
+            command += ["--certs", f"*={place.certificate_with_key}"]
         if service is Service.TUNNEL:
             command += ["--ignore-hosts", ".*"]
         return command

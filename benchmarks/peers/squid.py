@@ -2,84 +2,53 @@
 
 from __future__ import annotations
 
-import os
-
 from benchmarks.cases import Service
-from benchmarks.peers.base import IDLE_SECONDS, Peer, Place, first_match
+from benchmarks.peers.base import IDLE_SECONDS, Peer
+from benchmarks.programs import squid
+from benchmarks.programs.base import Place
 
 CONFIGURATION = """
-{listen}
-{parent}
-acl all_ports port 1-65535
-http_access allow all_ports
-{cache}
-access_log stdio:{access_log} squid
+access_log stdio:@ACCESS_LOG@ squid
 buffered_logs on
 logfile_rotate 0
-cache_log {directory}/cache.log
-cache_store_log none
-pid_filename {directory}/pid
-coredump_dir {directory}
-netdb_filename none
-pinger_enable off
-icp_port 0
 workers 1
-max_filedescriptors {files_limit}
+max_filedescriptors @FILES_LIMIT@
 client_persistent_connections on
 server_persistent_connections on
-client_idle_pconn_timeout {idle} seconds
-server_idle_pconn_timeout {idle} seconds
+client_idle_pconn_timeout @IDLE@ seconds
+server_idle_pconn_timeout @IDLE@ seconds
 client_db off
 read_ahead_gap 256 KB
-shutdown_lifetime 1 second
-visible_hostname benchmark
-{user}
 """
 
-PARENT = "cache_peer 127.0.0.1 parent {origin} 0 no-query originserver name=origin"
+PLAIN = "http_port 127.0.0.1:@PORT@\n"
+ACCELERATE = """
+http_port 127.0.0.1:@PORT@ accel no-vhost defaultsite=127.0.0.1
+cache_peer 127.0.0.1 parent @ORIGIN@ 0 no-query originserver name=origin
+"""
+ACCELERATE_TLS = ACCELERATE.replace("http_port", "https_port").replace(
+    "defaultsite=127.0.0.1", "defaultsite=127.0.0.1 tls-cert=@CERTIFICATE@ tls-key=@KEY@"
+)
+NO_CACHE = "cache deny all\n"
+CACHE = "cache_mem 256 MB\nmaximum_object_size_in_memory 4 MB\n"
 
 
-class Squid(Peer):
+class Squid(squid.Squid, Peer):
     """Squid as a forward proxy, and as an accelerator with the origin as its only peer."""
 
-    name = "squid"
     services = {each: "" for each in Service if each is not Service.DISK}
     log = "native format, stdio module, buffered_logs on"
     tuning = (
         "one worker; cache deny all; client_db off; read_ahead_gap 256 KB; persistent "
         "connections on both sides"
     )
-    account = "proxy"
-
-    def version(self) -> str:
-        """Return what `squid -v` says."""
-        return first_match(r"Version (\S+)", "squid", "-v")
 
     def command(self, service: Service, place: Place) -> list[str]:
         """Write `squid.conf` and return the command."""
-        address = f"127.0.0.1:{place.port}"
-        certificate = place.certificate
-        cached = service is Service.CACHE
         listen = {
-            Service.CACHE: f"http_port {address} accel no-vhost defaultsite=127.0.0.1",
-            Service.REVERSE: f"http_port {address} accel no-vhost defaultsite=127.0.0.1",
-            Service.TLS: f"https_port {address} accel no-vhost defaultsite=127.0.0.1 "
-            f"tls-cert={certificate.certificate} tls-key={certificate.key}",
-        }.get(service, f"http_port {address}")
-        reverse = service in {Service.REVERSE, Service.TLS, Service.CACHE}
-        configuration = place.write(
-            "squid.conf",
-            CONFIGURATION.format(
-                listen=listen,
-                cache="cache_mem 256 MB\nmaximum_object_size_in_memory 4 MB"
-                if cached
-                else "cache deny all",
-                parent=PARENT.format(origin=place.origin) if reverse else "",
-                access_log=place.access_log,
-                directory=place.directory,
-                files_limit=place.files_limit,
-                idle=IDLE_SECONDS,
-                user=f"cache_effective_user {self.account}" if os.geteuid() == 0 else "",
-            ),
-        )
-        return ["squid", "-N", "-f", str(configuration)]
+            Service.CACHE: ACCELERATE,
+            Service.REVERSE: ACCELERATE,
+            Service.TLS: ACCELERATE_TLS,
+        }.get(service, PLAIN)
+        cache = CACHE if service is Service.CACHE else NO_CACHE
+        return self.in_foreground(place, listen + cache + CONFIGURATION, idle=IDLE_SECONDS)

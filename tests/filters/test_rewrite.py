@@ -7,20 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from proxykit.filters.rewrite import RewriteFactory, RewriteOptions
+from proxykit.filters.rewrite import RewriteOptions
 from proxykit.interfaces import IRequestFilter, IResponseFilter
 from proxykit.message.response import Response
 from tests.filters.exchanges import exchange, received
-
-
-def build(**options):
-    return RewriteFactory().build(RewriteOptions.model_validate(options), None)
-
-
-def rewritten(target, *rules):
-    subject = exchange(target)
-    build(path=[{"match": match, "to": to} for match, to in rules]).request(subject)
-    return subject.request.origin_target.decode()
+from tests.filters.rewriting import build, rewritten
 
 
 @pytest.mark.parametrize(

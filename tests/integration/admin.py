@@ -8,8 +8,8 @@ import socket
 from contextlib import contextmanager
 
 from demo.proxies import Proxy, free_port
-from tests.integration.pools import eventually
 from tests.scripted import ScriptedOrigin
+from tests.waiting import eventually
 
 SITE = """
 [log]
@@ -58,12 +58,10 @@ def answering(connection, head):
 def serving(directory, more: str = ""):
     """Run a proxy with two origins and an admin API."""
     port, admin = free_port(), free_port()
-    file = directory / "proxykit.toml"
     with ScriptedOrigin(answering) as one, ScriptedOrigin(answering) as two:
         text = SITE.format(one=one.url, two=two.url, port=port, admin=admin) + more
-        file.write_text(text)
-        with Proxy(directory, "serve", "--config", str(file), port=port) as proxy:
-            proxy.file, proxy.text = file, text
+        with Proxy.serving(directory, text, port) as proxy:
+            proxy.text = text
             proxy.one, proxy.two = one, two
             proxy.admin = Api(("127.0.0.1", admin), token_of(directory))
             yield proxy

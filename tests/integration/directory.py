@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
-import time
 from pathlib import Path
 from typing import Self
 
 from demo.certificates import CertificatePair
 from demo.proxies import free_port
+from tests.waiting import wait_until_listening
 
 SUFFIX = "dc=example,dc=com"
 SEARCHER = f"cn=searcher,{SUFFIX}"
@@ -130,18 +129,10 @@ class Directory:
         """Start it and wait until it takes connections."""
         command = [_program("slapd"), "-f", self._configuration, "-d", "0"]
         command += ["-h", f"{self.url}/ {self.tls_url}/"]
-        with (self._directory / "slapd.log").open("ab") as log:
+        said = self._directory / "slapd.log"
+        with said.open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
-        deadline = time.monotonic() + 10
-        while True:
-            try:
-                for port in self._ports:
-                    socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                return
-            except OSError:
-                if time.monotonic() > deadline or self._process.poll() is not None:
-                    raise AssertionError((self._directory / "slapd.log").read_text()) from None
-                time.sleep(0.02)
+        wait_until_listening(self._process, *self._ports, log=said)
 
     def stop(self) -> None:
         """Stop it."""

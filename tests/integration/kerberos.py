@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
-import time
 from pathlib import Path
 from typing import Self
 
 from demo.proxies import free_port
+from tests.waiting import wait_until_listening
 
 REALM = "EXAMPLE.TEST"
 
@@ -82,15 +81,7 @@ class Realm:
                 [_program("krb5kdc"), "-n", "-r", REALM],
                 stdout=log, stderr=log, env=self.environment,
             )  # fmt: skip
-        deadline = time.monotonic() + 10
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self._port), timeout=1).close()
-                break
-            except OSError:
-                if time.monotonic() > deadline or self._process.poll() is not None:
-                    raise AssertionError(self._log.read_text()) from None
-                time.sleep(0.02)
+        wait_until_listening(self._process, self._port, log=self._log)
         self._run("kinit", "alice", content="alices-password\n")
         return self
 

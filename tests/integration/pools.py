@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import struct
-import threading
-import time
-from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -35,10 +32,7 @@ def serving(directory: Path, servers, pool: str = "", sections: str = ""):
     """Run a proxy whose pool has these servers (their URLs, or origins)."""
     urls = None if servers is None else [getattr(each, "url", each) for each in servers]
     port = free_port()
-    file = directory / "proxykit.toml"
-    file.write_text(configuration(port, urls, pool, sections))
-    with Proxy(directory, "serve", "--config", str(file), port=port) as proxy:
-        proxy.file = file
+    with Proxy.serving(directory, configuration(port, urls, pool, sections), port) as proxy:
         yield proxy
 
 
@@ -61,17 +55,6 @@ def records(proxy: Proxy, directory: Path) -> list[dict]:
     """Stop the proxy and give what it logged."""
     proxy.stop()
     return [json.loads(line) for line in (directory / "access.log").read_text().splitlines()]
-
-
-def eventually(true: Callable[[], object], seconds: float = 5.0):
-    """Wait until something is so."""
-    deadline = time.monotonic() + seconds
-    waiting = threading.Event()
-    while time.monotonic() < deadline:
-        if result := true():
-            return result
-        waiting.wait(0.02)
-    raise AssertionError(f"{true} did not become true in {seconds} s")
 
 
 def refused() -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import http.client
 import signal
-import threading
 from collections import Counter
 from contextlib import ExitStack, closing, contextmanager
 
 from demo.proxies import Proxy, free_port
 from tests.scripted import ScriptedOrigin, reply
+from tests.waiting import eventually
 
 
 def named(name, fields=b""):
@@ -51,12 +51,8 @@ class Pooled:
         before = self.proxy.output.read_text().count("the configuration was reloaded")
         self.write(servers, keys)
         self.proxy.process.send_signal(signal.SIGHUP)
-        waiting = threading.Event()
-        for _ in range(250):
-            if self.proxy.output.read_text().count("the configuration was reloaded") > before:
-                return
-            waiting.wait(0.02)
-        raise AssertionError(self.proxy.output.read_text())
+        said = self.proxy.output.read_text
+        eventually(lambda: said().count("the configuration was reloaded") > before, 5, said)
 
     def __enter__(self):
         self.proxy.__enter__()

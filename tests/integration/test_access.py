@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.policed import eventually, get, serving, status
+from tests.policed import get, serving, status
 from tests.scripted import ScriptedOrigin, exchange
 from tests.stalls.detector import assert_no_stall
+from tests.waiting import eventually
 
 
 def answer(connection, head):

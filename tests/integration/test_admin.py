@@ -14,8 +14,8 @@ import pytest
 
 from demo.proxies import Proxy, free_port
 from tests.integration.admin import Api, serving, token_of
-from tests.integration.pools import eventually
 from tests.scripted import ScriptedOrigin, exchange, read_all, read_until
+from tests.waiting import eventually
 
 
 @pytest.fixture(scope="module")

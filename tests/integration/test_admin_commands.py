@@ -14,8 +14,8 @@ from websockets.sync.client import connect
 from demo.proxies import Proxy, free_port
 from proxykit.command import main
 from tests.integration.admin import serving, token_of
-from tests.integration.pools import eventually
 from tests.scripted import ScriptedOrigin, exchange, reply
+from tests.waiting import eventually
 
 
 @pytest.fixture(scope="module")
@@ -166,11 +166,10 @@ def test_an_instance_is_found_by_its_address_and_its_token(proxy, run, tmp_path,
 
 def test_an_instance_is_found_by_its_unix_socket(tmp_path, capsys):
     path, port = tmp_path / "a b:c.sock", free_port()
-    file = tmp_path / "proxykit.toml"
-    file.write_text(f'[admin]\nlisten = "unix:{path}"\n[forward.a]\nlisten = "127.0.0.1:{port}"\n')
-    with Proxy(tmp_path, "serve", "--config", str(file), port=port):
+    text = f'[admin]\nlisten = "unix:{path}"\n[forward.a]\nlisten = "127.0.0.1:{port}"\n'
+    with Proxy.serving(tmp_path, text, port) as proxy:
         token_of(tmp_path)
-        assert main(["status", "--config", str(file)]) == 0
+        assert main(["status", "--config", str(proxy.file)]) == 0
         assert "forward.a" in capsys.readouterr().out
         token = str(tmp_path / "admin.token")
         assert main(["status", "--admin", f"unix:{path}", "--token-file", token]) == 0
@@ -222,17 +221,17 @@ def test_what_a_server_sends_cannot_move_the_cursor(tmp_path, capsys):
         connection.sendall(b"HTTP/1.1 200 OK\r\n" + fields.replace(b"\x1b", b""))
 
     port, admin = free_port(), free_port()
-    file = tmp_path / "proxykit.toml"
     with ScriptedOrigin(odd) as origin:
-        file.write_text(
+        text = (
             f'[admin]\nlisten = "127.0.0.1:{admin}"\n[cache.main]\n[pool.a]\n'
             f'servers = ["{origin.url}"]\n[reverse.a]\nlisten = "127.0.0.1:{port}"\n'
             '[[reverse.a.routes]]\npool = "a"\ncache = "main"\n'
         )
-        with Proxy(tmp_path, "serve", "--config", str(file), port=port) as proxy:
+        with Proxy.serving(tmp_path, text, port) as proxy:
             token_of(tmp_path)
             assert get(proxy, b"/").startswith(b"HTTP/1.1 200 ")
-            assert main(["cache", "show", "main", "http://a.example/", "--config", str(file)]) == 0
+            show = ["cache", "show", "main", "http://a.example/"]
+            assert main([*show, "--config", str(proxy.file)]) == 0
 
     assert "  X-Odd: [2J\\x9b2J\n" in capsys.readouterr().out
 

@@ -19,6 +19,7 @@ from demo.origins import PAGE
 from demo.proxies import Proxy, free_port
 from proxykit.command import main
 from tests.scripted import ScriptedOrigin, exchange, read_until, reply
+from tests.waiting import eventually
 
 FINE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 SECRET = "pässwörd-nobody-may-see"
@@ -72,7 +73,6 @@ def forward(start, origins, target, users):
 def serve(directory, filters, kind="reverse", origin=None, routes=""):
     """Start a proxy of either kind with some filters."""
     port = free_port()
-    file = directory / f"proxykit-{port}.toml"
     access = directory / f"access-{port}.log"
     text = f'[log]\naccess = "{access}"\nformat = "json"\n'
     if kind == "forward":
@@ -83,8 +83,7 @@ def serve(directory, filters, kind="reverse", origin=None, routes=""):
             f'[reverse.a]\nlisten = ["127.0.0.1:{port}"]\n{filters}\n'
             f'{routes}[[reverse.a.routes]]\npool = "a"\n'
         )
-    file.write_text(text)
-    proxy = Proxy(directory, "serve", "--config", str(file), port=port)
+    proxy = Proxy.serving(directory, text, port)
     proxy.access_log = access
     return proxy
 
@@ -319,13 +318,6 @@ def test_logs_name_the_user_and_hold_no_password(tmp_path, origin, users):
 # --- the file, and how long an answer is good for ---------------------------------------------
 
 
-def poll(answers, seconds=8.0):
-    deadline = time.monotonic() + seconds
-    while not answers():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
-
-
 def rewrite(file, text):
     """Replace a file at once, as editors do."""
     new = file.with_suffix(".new")
@@ -343,11 +335,11 @@ def test_a_changed_file_is_seen_and_a_bad_one_changes_nothing(tmp_path, origin):
     with serve(tmp_path, auth(f'users = "{file}"'), origin=origin) as proxy:
         assert status("old") == b"200"
         rewrite(file, line("alice", "new"))
-        poll(lambda: status("new") == b"200")
+        eventually(lambda: status("new") == b"200")
         assert status("old") == b"401"
 
         rewrite(file, line("alice", "newer") + "bob:$apr1$x$y\n")
-        poll(lambda: "line 2" in proxy.output.read_text() or status("new") != b"200")
+        eventually(lambda: "line 2" in proxy.output.read_text() or status("new") != b"200")
         assert status("new") == b"200"
         assert "stays as it was" in proxy.output.read_text()
 

@@ -11,6 +11,7 @@ import pytest
 
 from demo.proxies import Proxy, free_port
 from tests.scripted import ScriptedOrigin, exchange, read_all, read_until
+from tests.waiting import wait_for_text
 
 KIB = 1024
 CONTENT = bytes(range(256)) * 4 * 1024  # a MiB
@@ -56,10 +57,9 @@ def origin():
 
 def configure(directory, origin, filters, more=""):
     port = free_port()
-    file = directory / "proxykit.toml"
     (directory / "files").mkdir(exist_ok=True)
     (directory / "files" / "large").write_bytes(CONTENT)
-    file.write_text(f"""
+    configuration = f"""
 [limits]
 body_timeout = "1s"
 tunnel_timeout = "1s"
@@ -81,8 +81,8 @@ strip_prefix = "/files"
 [[reverse.a.routes]]
 pool = "a"
 {more}
-""")
-    return Proxy(directory, "serve", "--config", str(file), port=port)
+"""
+    return Proxy.serving(directory, configuration, port)
 
 
 @pytest.fixture(scope="module")
@@ -324,13 +324,10 @@ def test_all_limits_hold_and_a_reload_keeps_the_buckets(tmp_path, origin):
     with configure(tmp_path, origin, filters) as proxy:
         _, seconds = get(proxy.address, client_address(), b"/100000")
         assert seconds < 1
-        file = tmp_path / "proxykit.toml"
+        file = proxy.file
         file.write_text(file.read_text().replace('body_timeout = "1s"', 'body_timeout = "9s"'))
         proxy.process.send_signal(signal.SIGHUP)
-        deadline = time.monotonic() + 5
-        while "the configuration was reloaded" not in proxy.output.read_text():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_for_text(proxy.output, "the configuration was reloaded")
         data, seconds = get(proxy.address, client_address(), b"/30000")
 
         assert data.endswith(CONTENT[:30000])
@@ -348,9 +345,8 @@ def test_a_client_that_is_held_back_for_a_slow_server_is_not_too_slow_itself(tmp
             connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 
     with ScriptedOrigin(read_late) as origin:
-        directory = tmp_path
-        proxy = configure(directory, origin, "")
-        file = directory / "proxykit.toml"
+        proxy = configure(tmp_path, origin, "")
+        file = proxy.file
         file.write_text(file.read_text().replace('response_timeout = "1s"', ""))
         with proxy, connect(proxy.address, "127.0.0.1") as connection:
             content = CONTENT * 16 + b"\r\n\r\n"
@@ -376,9 +372,9 @@ def test_a_client_that_is_held_back_for_a_slow_server_is_not_too_slow_itself(tmp
 def test_a_limit_that_makes_no_sense_is_refused_with_its_place(tmp_path, origin, keys, problem):
     from proxykit.config.load import ConfigurationErrors, load
 
-    configure(tmp_path, origin, f'[[LISTENER.filters]]\nuse = "bandwidth"\n{keys}\n')
+    proxy = configure(tmp_path, origin, f'[[LISTENER.filters]]\nuse = "bandwidth"\n{keys}\n')
     with pytest.raises(ConfigurationErrors) as caught:
-        load(tmp_path / "proxykit.toml")
+        load(proxy.file)
 
     messages = [str(each) for each in caught.value.problems]
     assert any(problem in message and "forward.f.filters" in message for message in messages)

@@ -13,9 +13,10 @@ import pytest
 
 from demo.proxies import Proxy, free_port
 from proxykit.command import main
-from tests.policed import eventually, get, serving, status
+from tests.policed import get, serving, status
 from tests.scripted import ScriptedOrigin, exchange, read_until, reply
 from tests.stalls.detector import LONGEST_MILLISECONDS, assert_no_stall, longest_stall
+from tests.waiting import eventually
 
 FINE = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 2\r\n\r\nok"
 MILLION = 1_000_000

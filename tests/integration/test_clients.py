@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 from contextlib import ExitStack
 
 import aiohttp
@@ -16,6 +15,7 @@ from websockets.sync.client import connect
 
 from demo.origins import PAGE
 from demo.proxies import Proxy, free_port
+from tests.waiting import eventually
 
 NODE = """
 const http = require("http");
@@ -155,16 +155,6 @@ def test_curl_through_a_proxy_with_tls_and_users(guarded, origins, certificate):
     assert output_of(*curl, "-k", origins.https_url + "/") == PAGE
 
 
-def wait_for(condition, seconds=20):
-    """Wait until something is there, and give it."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if found := condition():
-            return found
-        time.sleep(0.05)
-    raise AssertionError("it did not come")
-
-
 class Browser:
     """Chromium, driven by its DevTools protocol."""
 
@@ -177,7 +167,7 @@ class Browser:
              f"--proxy-server={proxy}", "--proxy-bypass-list=<-loopback>", "about:blank"],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        address = wait_for(lambda: self._page(folder / "DevToolsActivePort"))
+        address = eventually(lambda: self._page(folder / "DevToolsActivePort"))
         self._socket = self._stack.enter_context(connect(address, proxy=None))
         self._number = 0
 

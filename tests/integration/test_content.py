@@ -67,13 +67,12 @@ def serve(directory, filters, limits=""):
     port = free_port()
     (directory / "u.action").write_text(ACTIONS)
     (directory / "u.filter").write_text(FILTER_FILE)
-    file = directory / f"proxykit-{port}.toml"
     listed = "".join(f"[[forward.a.filters]]\n{each}\n" for each in filters)
-    file.write_text(
+    configuration = (
         f'[log]\naccess = "access-{port}.log"\n[forward.a]\nlisten = "127.0.0.1:{port}"\n'
         f"allow_private = true\n{limits}\n{listed}"
     )
-    return Proxy(directory, "serve", "--config", str(file), port=port)
+    return Proxy.serving(directory, configuration, port)
 
 
 def response(content, *fields, chunked=False):

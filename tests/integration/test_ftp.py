@@ -16,6 +16,7 @@ import pytest
 from demo.proxies import free_port
 from tests.forward.ftp.scripted_server import ScriptedFtp
 from tests.scripted import exchange, read_all
+from tests.waiting import eventually, wait_until_listening
 
 LARGE = os.urandom(1024) * 3000
 SERVER = Path(__file__).parents[1] / "forward" / "ftp" / "real_server.py"
@@ -30,14 +31,7 @@ def real_server(folder, host="127.0.0.1", without=""):
         stderr=subprocess.DEVNULL,
     )
     try:
-        deadline = time.monotonic() + 15
-        while True:
-            try:
-                socket.create_connection((host, port), timeout=1).close()
-                break
-            except OSError:
-                assert time.monotonic() < deadline, "the FTP server does not listen"
-                time.sleep(0.02)
+        wait_until_listening(process, port, host=host)
         yield f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     finally:
         process.kill()
@@ -541,10 +535,7 @@ def test_a_client_that_leaves_takes_the_session_with_it(proxy):
                 f"GET ftp://{authority}/x HTTP/1.1\r\nHost: {authority}\r\n\r\n".encode()
             )
             assert client.recv(64)
-        deadline = time.monotonic() + 5
-        while not ended:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        eventually(lambda: ended)
 
 
 def test_a_client_that_leaves_before_the_answer_leaves_no_session_open(proxy):
@@ -569,10 +560,7 @@ def test_a_client_that_leaves_before_the_answer_leaves_no_session_open(proxy):
             client.sendall(
                 f"GET ftp://{authority}/x HTTP/1.1\r\nHost: {authority}\r\n\r\n".encode()
             )
-            deadline = time.monotonic() + 5
-            while not server.data_connections:
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
+            eventually(lambda: server.data_connections)
         go_on.set()
 
         assert closed.wait(5)

@@ -16,7 +16,6 @@ from tests.integration.pools import (
     body,
     closing,
     configuration,
-    eventually,
     hanging,
     records,
     refused,
@@ -24,6 +23,7 @@ from tests.integration.pools import (
     status,
 )
 from tests.scripted import ScriptedOrigin, reply
+from tests.waiting import eventually
 
 PLAIN = "outlier = false\nretries = 0\n"
 FAST = 'interval = "200ms"\nfast_interval = "50ms"\ntimeout = "300ms"\n'

@@ -13,10 +13,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+
+from tests.waiting import eventually
 
 CHECKOUT = Path(__file__).parents[2]
 ORIGIN = Path(__file__).with_name("intercepted_origin.py")
@@ -188,10 +189,7 @@ class Intercepting:
         self.process.wait(10)
 
     def wait_for(self, holds, seconds=5):
-        deadline = time.monotonic() + seconds
-        while not holds():
-            assert time.monotonic() < deadline, self._output.read_text()
-            time.sleep(0.02)
+        eventually(holds, seconds, self._output.read_text)
 
     @property
     def said(self):

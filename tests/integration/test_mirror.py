@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import socket
-import threading
 import time
 
 import pytest
 
 from demo.proxies import Proxy, free_port
 from tests.scripted import ScriptedOrigin, exchange, read_until, reply
+from tests.waiting import eventually
 
 FINE = reply(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\noriginal")
 SHADOW = reply(b"HTTP/1.1 500 Oops\r\nContent-Length: 6\r\nX-Shadow: 1\r\n\r\nshadow")
@@ -24,8 +24,7 @@ def ask(target=b"/app/x?y=1", content=b"", extra=b""):
 
 def serve(directory, origin, shadow_url, options="", pool=""):
     port = free_port()
-    file = directory / "proxykit.toml"
-    file.write_text(f"""
+    configuration = f"""
 [pool.app]
 servers = ["{origin.url}"]
 [pool.shadow]
@@ -46,17 +45,8 @@ use = "headers"
 request = {{ set = {{ X-Set = "by a filter" }}, remove = ["X-Removed"] }}
 [[reverse.a.routes]]
 respond = {{ body = "own" }}
-""")
-    return Proxy(directory, "serve", "--config", str(file), port=port)
-
-
-def wait_until(condition, seconds=5.0):
-    """Wait for what has no other way to say that it happened."""
-    deadline = time.monotonic() + seconds
-    pause = threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline
-        pause.wait(0.01)
+"""
+    return Proxy.serving(directory, configuration, port)
 
 
 def received(origin):
@@ -88,7 +78,7 @@ def lines_of(data):
 
 def test_the_copy_is_what_the_server_was_sent_and_its_answer_is_thrown_away(proxy, origin, shadow):
     answer = exchange(proxy.address, ask(extra=b"X-Removed: 1\r\nCookie: a=b\r\n"))
-    wait_until(lambda: received(shadow).endswith(b"\r\n\r\n"))
+    eventually(lambda: received(shadow).endswith(b"\r\n\r\n"))
 
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
     assert b"hadow" not in answer
@@ -108,7 +98,7 @@ def test_content_is_copied_too(proxy, origin, shadow, chunked):
         request = ask(content=content)
 
     assert exchange(proxy.address, request).endswith(b"original")
-    wait_until(lambda: received(shadow).count(b"%08d" % chunked) >= 10_000)
+    eventually(lambda: received(shadow).count(b"%08d" % chunked) >= 10_000)
     assert received(shadow).count(b"%08d" % chunked) == received(origin).count(b"%08d" % chunked)
 
 
@@ -121,7 +111,7 @@ def test_what_the_proxy_answers_itself_and_what_becomes_a_tunnel_is_not_copied(p
         assert read_until(client, b"original").endswith(b"original")
     # A copy of this comes behind what would have been copies of those.
     exchange(proxy.address, ask(b"/app/last"))
-    wait_until(lambda: b"/last" in received(shadow))
+    eventually(lambda: b"/last" in received(shadow))
 
     assert received(shadow)[before:].count(b" HTTP/1.1\r\n") == 1
 
@@ -131,7 +121,7 @@ def test_a_shadow_that_is_down_breaks_nothing_and_is_logged_once(tmp_path, origi
         for _ in range(5):
             assert exchange(proxy.address, ask()).endswith(b"original")
             assert exchange(proxy.address, ask(content=b"x" * 1000)).endswith(b"original")
-        wait_until(lambda: "copies" in proxy.output.read_text())
+        eventually(lambda: "copies" in proxy.output.read_text())
 
     log = proxy.output.read_text()
     assert log.count("mirror.shadow: ") == 1
@@ -149,10 +139,10 @@ def test_a_shadow_that_says_nothing_slows_nothing_and_its_copies_are_bounded(tmp
             assert exchange(proxy.address, ask()).endswith(b"original")
         # Far from the ten time-outs that waiting for copies would take.
         assert time.monotonic() - started < 1.5
-        wait_until(lambda: "too many copies are under way" in proxy.output.read_text())
+        eventually(lambda: "too many copies are under way" in proxy.output.read_text())
         # Those that were given up make room for others.
         before = received(silent).count(b"HTTP/1.1")
-        wait_until(
+        eventually(
             lambda: exchange(proxy.address, ask()) and received(silent).count(b"HTTP/1.1") > before
         )
 
@@ -174,7 +164,7 @@ def test_a_shadow_that_does_not_read_holds_back_nothing_and_its_copy_is_given_up
             client.sendall(ask(content=b"y" * 20_000_000 + b"the end"))
             data = read_until(client, b"original")
         assert data.startswith(b"HTTP/1.1 200 ")
-        wait_until(lambda: "takes the content too slowly" in proxy.output.read_text())
+        eventually(lambda: "takes the content too slowly" in proxy.output.read_text())
 
 
 def test_a_share_of_requests_is_copied(tmp_path, origin):
@@ -188,5 +178,5 @@ def test_a_share_of_requests_is_copied(tmp_path, origin):
             client.sendall(request)
             read_until(client, b"original")
         # A binomial of 200 with p = 1/2 leaves 50 to 150 about once in 10^12 runs.
-        wait_until(lambda: received(shadow).count(b"GET /x") >= 50)
+        eventually(lambda: received(shadow).count(b"GET /x") >= 50)
         assert received(shadow).count(b"GET /x") <= 150

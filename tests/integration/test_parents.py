@@ -7,12 +7,12 @@ import shutil
 import socket
 import subprocess
 import threading
-import time
 
 import pytest
 
 from demo.proxies import Proxy, free_port
 from tests.scripted import ScriptedOrigin, ThreadedServer, exchange, read_until, reply
+from tests.waiting import eventually, wait_until_listening
 
 FINE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 LOG = "{method} {target} {upstream} {status} {error} {detail}"
@@ -32,7 +32,7 @@ def parent(start, origin):
         "forward", "--allow-private", "--connect-ports", str(origin.port),
         "--socks", f"127.0.0.1:{port}", "--log-format", LOG,
     )  # fmt: skip
-    wait_until_it_listens(port)
+    wait_until_listening(proxy.process, port)
     proxy.socks_port = port
     return proxy
 
@@ -44,29 +44,16 @@ def serve(tmp_path):
 
         def serve(text, **limits):
             port = free_port()
-            file = tmp_path / f"{port}.toml"
-            file.write_text(
+            configuration = (
                 f'[log]\naccess = "{port}.log"\nformat = "{LOG}"\n'
                 f'[forward.a]\nlisten = "127.0.0.1:{port}"\nallow_private = true\n'
                 f"connect_ports = [{', '.join(map(str, limits.get('ports', [443])))}]\n{text}\n"
             )
-            proxy = Proxy(tmp_path, "serve", "--config", str(file), port=port)
+            proxy = Proxy.serving(tmp_path, configuration, port)
             proxy.access_log = tmp_path / f"{port}.log"
             return stack.enter_context(proxy)
 
         yield serve
-
-
-def wait_until_it_listens(port, seconds=5.0):
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        else:
-            return
 
 
 def get(proxy, url, extra=b""):
@@ -155,7 +142,7 @@ def test_another_programs_socks_with_a_password_from_a_file(serve, tmp_path, ori
     command = ["microsocks", "-i", "127.0.0.1", "-p", str(port), "-u", "ada", "-P", "p w:#"]
     running = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     try:
-        wait_until_it_listens(port)
+        wait_until_listening(running, port)
         (tmp_path / "password").write_text("p w:#\n")
         url = f"http://localhost:{origin.port}/"
         good = serve(
@@ -341,9 +328,7 @@ def test_the_next_parent_is_asked_when_one_fails_and_it_is_passed_over_then(serv
         # It is tried again after a while, and preferred again when it works.
         with socket.create_server(("127.0.0.1", dead)) as listening:
             threading.Thread(target=_serve_always, args=(listening, b"one"), daemon=True).start()
-            deadline = time.monotonic() + 5
-            while not get(proxy, "http://a.example/").endswith(b"one"):
-                assert time.monotonic() < deadline
+            eventually(lambda: get(proxy, "http://a.example/").endswith(b"one"), 5)
             assert get(proxy, "http://a.example/").endswith(b"one")
 
 

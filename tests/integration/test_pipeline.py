@@ -32,14 +32,13 @@ def origin():
 def serve(directory, origin, options, patch):
     patch.setenv("PYTHONPATH", str(PROBE))
     port = free_port()
-    file = directory / "proxykit.toml"
-    file.write_text(
+    configuration = (
         f'[pool.a]\nservers = ["{origin.url}"]\n'
         f'[reverse.a]\nlisten = ["127.0.0.1:{port}"]\n'
         f'[[reverse.a.filters]]\nuse = "probe"\n{options}\n'
         '[[reverse.a.routes]]\npool = "a"\n'
     )
-    return Proxy(directory, "serve", "--config", str(file), port=port)
+    return Proxy.serving(directory, configuration, port)
 
 
 @pytest.fixture(scope="module")

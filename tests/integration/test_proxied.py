@@ -30,14 +30,12 @@ def serve(tmp_path):
     with contextlib.ExitStack() as stack:
 
         def serve(text, port):
-            file = tmp_path / "proxykit.toml"
-            file.write_text(
+            configuration = (
                 '[log]\naccess = "access.log"\nformat = "{client_address} {target} {status}"\n'
                 + text
             )
-            proxy = Proxy(tmp_path, "serve", "--config", str(file), port=port)
+            proxy = Proxy.serving(tmp_path, configuration, port)
             proxy.access_log = tmp_path / "access.log"
-            proxy.file = file
             return stack.enter_context(proxy)
 
         yield serve

@@ -6,12 +6,12 @@ import signal
 import socket
 import sqlite3
 import threading
-import time
 
 import pytest
 
 from demo.proxies import Proxy, free_port
 from tests.scripted import ScriptedOrigin, exchange, read_all, read_until
+from tests.waiting import eventually
 
 CONTENT = bytes(range(1, 251)) * 4000  # a million bytes without an empty line
 
@@ -51,8 +51,7 @@ def origin():
 
 def configure(directory, origin, options):
     port = free_port()
-    file = directory / "proxykit.toml"
-    file.write_text(f"""
+    configuration = f"""
 [log]
 access = "access.log"
 format = "json"
@@ -65,22 +64,14 @@ use = "quota"
 {options}
 [[reverse.a.routes]]
 pool = "a"
-""")
-    return Proxy(directory, "serve", "--config", str(file), port=port)
+"""
+    return Proxy.serving(directory, configuration, port)
 
 
 def get(proxy, path, client="127.0.0.1"):
     with socket.create_connection(proxy.address, 10, (client, 0)) as connection:
         connection.sendall(b"GET %s HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" % path)
         return read_all(connection)
-
-
-def wait_until(condition, seconds=8.0):
-    deadline = time.monotonic() + seconds
-    pause = threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline
-        pause.wait(0.02)
 
 
 def is_refused(answer):
@@ -102,7 +93,7 @@ def test_what_was_used_is_known_after_a_restart(tmp_path, origin, how):
                 database.close()
                 return rows == [(200000,)]
 
-            wait_until(is_written)
+            eventually(is_written)
         proxy.process.send_signal(how)
         proxy.process.wait(10)
     with proxy:
@@ -157,10 +148,10 @@ def test_a_reload_keeps_what_was_used(tmp_path, origin):
     with proxy:
         assert get(proxy, b"/100000").endswith(CONTENT[:100000])
         assert is_refused(get(proxy, b"/1"))
-        file = tmp_path / "proxykit.toml"
+        file = proxy.file
         file.write_text(file.read_text().replace("100000", "150000"))
         proxy.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: get(proxy, b"/1").startswith(b"HTTP/1.1 200 "))
+        eventually(lambda: get(proxy, b"/1").startswith(b"HTTP/1.1 200 "))
         assert get(proxy, b"/60000").startswith(b"HTTP/1.1 200 ")
 
         assert is_refused(get(proxy, b"/1"))
@@ -177,5 +168,5 @@ def test_the_proxys_own_refusals_are_not_counted(proxy):
         database.close()
         return {name for (name,) in rows}
 
-    wait_until(lambda: "127.0.8.4" in names())
+    eventually(lambda: "127.0.8.4" in names())
     assert "127.0.0.1" not in names()

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from demo.proxies import free_port
-from tests.forward.test_pac import run
+from tests.forward.node import run
 from tests.scripted import ScriptedOrigin, exchange, reply
 
 FINE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

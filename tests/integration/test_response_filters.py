@@ -17,6 +17,7 @@ import requests
 
 from demo.proxies import Proxy, free_port
 from tests.scripted import ScriptedOrigin, exchange, read_all, read_until
+from tests.waiting import wait_for_text
 
 TEXT = b"A line of text that compresses well.\n" * 200
 
@@ -27,8 +28,7 @@ LISTEN = 'listen = "127.0.0.1:PORT"'
 def serve(directory, origin, filters, listener="", pool="", limits=""):
     """Give a reverse proxy with filters, not yet started."""
     port = free_port()
-    file = directory / f"proxykit-{port}.toml"
-    file.write_text(
+    configuration = (
         f'[log]\naccess = "access-{port}.log"\n'
         f"[limits]\n{limits}\n"
         f'[pool.a]\nservers = ["{origin.url}"]\n{pool}\n'
@@ -36,7 +36,7 @@ def serve(directory, origin, filters, listener="", pool="", limits=""):
         + "".join(f"[[reverse.a.filters]]\n{each}\n" for each in filters)
         + '[[reverse.a.routes]]\npool = "a"\n'
     )
-    return Proxy(directory, "serve", "--config", str(file), port=port)
+    return Proxy.serving(directory, configuration, port)
 
 
 def ask(path=b"/", extra=b"", method=b"GET"):
@@ -403,11 +403,7 @@ def test_a_client_that_takes_nothing_is_cut_off(tmp_path):
         serve(tmp_path, origin, [], "", "", 'body_timeout = "1s"') as proxy,
         slow_client(proxy.address) as client,
     ):
-        deadline = time.monotonic() + 8
-        log = tmp_path / f"access-{proxy.port}.log"
-        while not (log.exists() and "/large" in log.read_text()):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_for_text(tmp_path / f"access-{proxy.port}.log", "/large", 8)
         assert len(read_all(client)) < len(LARGE)
 
 

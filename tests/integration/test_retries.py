@@ -14,7 +14,6 @@ from tests.integration.pools import (
     ask,
     body,
     closing,
-    eventually,
     hanging,
     records,
     refused,
@@ -24,6 +23,7 @@ from tests.integration.pools import (
     wait_for_the_end,
 )
 from tests.scripted import ScriptedOrigin, read_until, reply
+from tests.waiting import eventually
 
 # No passive checks, so that each exchange of a test meets the same pool.
 PLAIN = "outlier = false\n"

@@ -13,6 +13,7 @@ from demo.origins import download_pieces
 from demo.proxies import Proxy, free_port
 from proxykit.reverse.split import mark_of
 from tests.scripted import ScriptedOrigin, exchange, read_until, reply
+from tests.waiting import wait_for_text
 
 ETC = Path(__file__).parents[2] / "etc"
 
@@ -162,9 +163,8 @@ def site(tmp_path_factory):
 @pytest.fixture(scope="module")
 def proxy(site, one, two):
     port = free_port()
-    file = site / "proxykit.toml"
-    file.write_text(CONFIGURATION.format(port=port, one=one.url, two=two.url, closed=free_port()))
-    with Proxy(site, "serve", "--config", str(file), port=port) as running:
+    text = CONFIGURATION.format(port=port, one=one.url, two=two.url, closed=free_port())
+    with Proxy.serving(site, text, port) as running:
         yield running
 
 
@@ -203,17 +203,8 @@ def test_the_server_is_asked_for_the_rewritten_path_and_the_log_has_the_clients(
     seen = b"".join(map(bytes, one.received))
     assert b"GET /v1/item-7?x=%41 HTTP/1.1\r\n" in seen
     assert b"GET /v1/b HTTP/1.1\r\n" in seen
-    wait_for(site / "access.log", "stripped /strip/item/7?x=%41 200")
-    wait_for(site / "access.log", "stripped /x/../strip/b 200")
-
-
-def wait_for(file, text):
-    waiting = threading.Event()
-    for _ in range(250):
-        if file.exists() and text in file.read_text():
-            return
-        waiting.wait(0.02)
-    raise AssertionError(f"{text!r} did not appear in:\n{file.read_text()}")
+    wait_for_text(site / "access.log", "stripped /strip/item/7?x=%41 200")
+    wait_for_text(site / "access.log", "stripped /x/../strip/b 200")
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from demo.proxies import Proxy, free_port
 from proxykit.config.load import parse
 from proxykit.service.proxy import ProxyService
 from tests.scripted import ScriptedOrigin, exchange, read_until, reply
+from tests.waiting import wait_for_text
 
 ROOT = Path(__file__).parents[2]
 CLOSE = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
@@ -47,21 +48,12 @@ pool = "app"
 def serving(tmp_path):
     """A proxy that serves a configuration file, and that file."""
     port = free_port()
-    with ScriptedOrigin(answering(b"one")) as one, ScriptedOrigin(answering(b"two")) as two:
-        file = tmp_path / "proxykit.toml"
-        file.write_text(configuration(port, one))
-        with Proxy(tmp_path, "serve", "--config", str(file), port=port) as proxy:
-            yield proxy, file, one, two
-
-
-def wait_for_line(file, text, deadline=5.0):
-    """Wait until a log has a line; logs have no other way to say so."""
-    waiting = threading.Event()
-    for _ in range(int(deadline / 0.02)):
-        if file.exists() and text in file.read_text():
-            return
-        waiting.wait(0.02)
-    raise AssertionError(f"{text!r} did not appear in:\n{file.read_text()}")
+    with (
+        ScriptedOrigin(answering(b"one")) as one,
+        ScriptedOrigin(answering(b"two")) as two,
+        Proxy.serving(tmp_path, configuration(port, one), port) as proxy,
+    ):
+        yield proxy, proxy.file, one, two
 
 
 def test_a_reload_changes_routes_and_closes_no_connection(serving):
@@ -71,7 +63,7 @@ def test_a_reload_changes_routes_and_closes_no_connection(serving):
         assert read_until(client, b"one").endswith(b"one")
         file.write_text(configuration(proxy.port, two))
         proxy.process.send_signal(signal.SIGHUP)
-        wait_for_line(proxy.output, "the configuration was reloaded")
+        wait_for_text(proxy.output, "the configuration was reloaded")
         client.sendall(GET)
         assert read_until(client, b"two").endswith(b"two")
 
@@ -82,7 +74,7 @@ def test_a_bad_configuration_changes_nothing_and_all_its_errors_are_logged(servi
 
     proxy.process.send_signal(signal.SIGHUP)
 
-    wait_for_line(proxy.output, "the configuration is not reloaded")
+    wait_for_text(proxy.output, "the configuration is not reloaded")
     log = proxy.output.read_text()
     assert "reverse.site.routes[0].pol" in log
     assert "did you mean 'pool'" in log
@@ -94,14 +86,14 @@ def test_sigusr1_reopens_the_access_log(serving, tmp_path):
     proxy, _, _, _ = serving
     log = tmp_path / "access.log"
     exchange(proxy.address, CLOSE)
-    wait_for_line(log, "GET / 200")
+    wait_for_text(log, "GET / 200")
     log.rename(tmp_path / "access.log.1")
 
     proxy.process.send_signal(signal.SIGUSR1)
 
-    wait_for_line(proxy.output, "the access log was reopened")
+    wait_for_text(proxy.output, "the access log was reopened")
     exchange(proxy.address, CLOSE)
-    wait_for_line(log, "GET / 200")
+    wait_for_text(log, "GET / 200")
 
 
 def test_sigterm_lets_what_is_in_flight_finish(tmp_path):
@@ -120,7 +112,7 @@ def test_sigterm_lets_what_is_in_flight_finish(tmp_path):
             client.sendall(GET)
             assert asked.wait(5)
             proxy.process.send_signal(signal.SIGTERM)
-            wait_for_line(proxy.output, "stopping")
+            wait_for_text(proxy.output, "stopping")
             with pytest.raises(OSError, match="refused"):
                 socket.create_connection(proxy.address, timeout=1)
             go_on.set()
@@ -187,12 +179,10 @@ def test_tls_is_terminated_with_one_certificate(tmp_path, origins, certificate):
 @pytest.mark.parametrize("trusted", [True, False])
 def test_an_https_backend_is_verified(tmp_path, origins, certificate, trusted):
     port = free_port()
-    file = tmp_path / "proxykit.toml"
     tls = f'[pool.app.tls]\nca = "{certificate.authority}"\n' if trusted else ""
     backend = f'[pool.app]\nservers = ["{origins.https_url}"]\n' + tls
     listener = f'[reverse.a]\nlisten = ["127.0.0.1:{port}"]\n[[reverse.a.routes]]\npool = "app"\n'
-    file.write_text(backend + listener)
-    with Proxy(tmp_path, "serve", "--config", str(file), port=port) as proxy:
+    with Proxy.serving(tmp_path, backend + listener, port) as proxy:
         answer = exchange(proxy.address, CLOSE)
 
     assert answer.startswith(b"HTTP/1.1 200 " if trusted else b"HTTP/1.1 502 ")

@@ -13,8 +13,8 @@ import pytest
 
 from demo.proxies import Proxy, free_port
 from tests.integration.cached import cache_says, content, field, status
-from tests.integration.test_parents import wait_until_it_listens
 from tests.scripted import ScriptedOrigin, exchange
+from tests.waiting import wait_until_listening
 
 LOG = "{method} {target} {upstream} {status} {cache} {error} {detail}"
 LONG = b"Cache-Control: max-age=600\r\n"
@@ -29,13 +29,12 @@ def serve(tmp_path):
 
         def serve(text, port=None, cache='"main"'):
             port = port or free_port()
-            file = tmp_path / f"{port}.toml"
-            file.write_text(
+            configuration = (
                 f'[log]\naccess = "{port}.log"\nformat = "{LOG}"\n[cache.main]\nsize = "8MiB"\n'
                 f'[forward.a]\nlisten = "127.0.0.1:{port}"\nallow_private = true\n'
                 f"cache = {cache}\n{text}\n"
             )
-            proxy = Proxy(tmp_path, "serve", "--config", str(file), port=port)
+            proxy = Proxy.serving(tmp_path, configuration, port)
             proxy.access_log = tmp_path / f"{port}.log"
             return stack.enter_context(proxy)
 
@@ -117,10 +116,8 @@ def cases(tmp_path_factory):
                 f'listen = "127.0.0.1:{found[name][1]}"\ncache = "c{number}"\n'
                 f"connect_ports = [1, 65535]\n{siblings.format(url=sibling.url)}\n"
             )
-        file = directory / "cases.toml"
-        file.write_text(text)
         port = found["plain"][1]
-        proxy = Proxy(directory, "serve", "--config", str(file), port=port)
+        proxy = Proxy.serving(directory, text, port)
         stack.enter_context(proxy)
         yield {name: Case(*each, proxy) for name, each in found.items()}
 
@@ -524,7 +521,7 @@ def squid(tmp_path):
         stderr=subprocess.DEVNULL,
     )
     try:
-        wait_until_it_listens(port)
+        wait_until_listening(process, port)
         yield Case(None, port, None)
     finally:
         process.terminate()

@@ -14,6 +14,7 @@ import pytest
 from demo.proxies import Proxy, free_port
 from proxykit.net.socks.addresses import Datagram, decode_datagram, encode_address, encode_datagram
 from tests.scripted import ScriptedOrigin, read_all, reply
+from tests.waiting import wait_until_listening
 
 PROBE = Path(__file__).with_name("probe")
 FINE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -32,15 +33,8 @@ class Socks:
     def __init__(self, proxy, port):
         self.proxy = proxy
         self.address = ("127.0.0.1", port)
-        deadline = time.monotonic() + 10
-        while True:  # the proxy is waited for by its other listener, which it opens first
-            try:
-                self.connect().close()
-            except OSError:
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
-            else:
-                break
+        # The proxy is waited for by its other listener, which it opens first.
+        wait_until_listening(proxy.process, port)
 
     def curl(self, flavour, url, *options):
         at = "{}:{}".format(*self.address)
@@ -81,12 +75,11 @@ def serve(tmp_path, monkeypatch):
 
     def serve(text, limits=""):
         port, http_port = free_port(), free_port()
-        file = tmp_path / "proxykit.toml"
-        file.write_text(
+        configuration = (
             f'[log]\naccess = "access.log"\nformat = "{LOG}"\n[limits]\n{limits}\n'
             f'[forward.a]\nlisten = "127.0.0.1:{http_port}"\nsocks = "127.0.0.1:{port}"\n{text}\n'
         )
-        proxy = Proxy(tmp_path, "serve", "--config", str(file), port=http_port)
+        proxy = Proxy.serving(tmp_path, configuration, http_port)
         proxy.access_log = tmp_path / "access.log"
         running.append(proxy.__enter__())
         return Socks(proxy, port)

@@ -17,11 +17,11 @@ from tests.integration.pools import (
     ask,
     body,
     configuration,
-    eventually,
     serving,
     status,
 )
 from tests.scripted import ScriptedOrigin, reply
+from tests.waiting import eventually
 
 NAMES = Path(__file__).with_name("names.py")
 

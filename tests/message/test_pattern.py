@@ -18,7 +18,7 @@ from proxykit.message.references import map_refresh
 from proxykit.reverse.conditions import HostMatch, Subject, header_condition, query_condition
 from proxykit.reverse.rewriting import rewrite_of
 from tests.filters.exchanges import exchange
-from tests.filters.test_rewrite import rewritten
+from tests.filters.rewriting import rewritten
 from tests.reverse.requests import an_exchange
 
 

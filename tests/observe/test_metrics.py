@@ -16,7 +16,7 @@ from proxykit.observe.admin.control import (
 )
 from proxykit.observe.exposition import Scrape, exposition
 from proxykit.observe.metrics import BOUNDS, Metrics
-from tests.observe.test_access_log import RECORD
+from tests.observe.records import RECORD
 
 STATUS = Status("1.2", 7, 0.0, 60.0, 1, Reloads(3, 1), [])
 SERVER = ServerStatus("a:1", "http://a:1", 2, 1.5, False, 4, 0.25, 0, True, False, "up", None, [])

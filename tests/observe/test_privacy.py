@@ -16,7 +16,7 @@ from proxykit.observe.log_formats import combined, compile_format, json_line
 from proxykit.observe.privacy import OPEN, Privacy
 from proxykit.service.compilation import Environment
 from proxykit.service.log import make_access_log
-from tests.observe.test_access_log import RECORD
+from tests.observe.records import RECORD
 
 SEARCH = attrs.evolve(
     RECORD, target=b"http://a.example/find?q=flu", referer=b"http://b.example/?name=ada#x"

@@ -33,7 +33,7 @@ def eventually(
     return result
 
 
-def wait_for_text(file: Path, text: str, seconds: float = 5.0) -> None:
+def wait_for_text(file: Path, text: str, seconds: float = 12.0) -> None:
     """Wait until a log has a text."""
 
     def content() -> str:

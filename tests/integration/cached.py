@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import socket
 import threading
-import time
 from contextlib import contextmanager
 
 from demo.proxies import Proxy, free_port
@@ -95,13 +94,6 @@ def fresh(age=0, lifetime=60):
 
 def body_of(size):
     return random.Random(size).randbytes(size)
-
-
-def until(condition, seconds=10.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
 
 
 def crowd(proxy, requests, then=lambda: None):

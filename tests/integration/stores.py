@@ -12,8 +12,9 @@ import pytest
 
 from demo.proxies import free_port
 from tests.integration.admin import Api, token_of
-from tests.integration.cached import ask, cache_says, fresh, serving, until
+from tests.integration.cached import ask, cache_says, fresh, serving
 from tests.scripted import exchange
+from tests.waiting import eventually
 
 _CONFIGURATION = """
 [cache.main]
@@ -54,7 +55,7 @@ class Redis:
         self.process = subprocess.Popen(
             ["redis-server", *self._options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        until(self._answers)
+        eventually(self._answers)
         return self
 
     def _answers(self):
@@ -115,5 +116,5 @@ class Machine:
         proxy.admin = Api(("127.0.0.1", admin), token_of(self._directory))
         path = b"/ready/%d" % proxy.port
         self._site.put(path, fresh())
-        until(lambda: cache_says(exchange(proxy.address, ask(path))).startswith(b"hit"))
+        eventually(lambda: cache_says(exchange(proxy.address, ask(path))).startswith(b"hit"))
         return proxy

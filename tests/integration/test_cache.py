@@ -27,9 +27,9 @@ from tests.integration.cached import (
     ranged,
     serving,
     status,
-    until,
 )
 from tests.scripted import exchange, read_all, read_until
+from tests.waiting import eventually
 
 RULES = """
 [cache.main]
@@ -546,7 +546,7 @@ def test_content_reaches_all_while_it_arrives(proxy, site):
     connections = [socket.create_connection(proxy.address, timeout=5) for _ in range(2)]
     for connection in connections:
         connection.sendall(ask(b"/streamed"))
-    until(lambda: site.count(b"/streamed") == 1)
+    eventually(lambda: site.count(b"/streamed") == 1)
     go[0].set()
     for connection in connections:
         assert read_until(connection, b"first").endswith(b"first")
@@ -584,7 +584,7 @@ def test_the_first_client_leaves_and_the_others_are_served(proxy, site):
     site.answers[b"/left"] = slow_origin([head, b"other"], go)
     first, second = (socket.create_connection(proxy.address, timeout=5) for _ in range(2))
     first.sendall(ask(b"/left"))
-    until(lambda: site.count(b"/left") == 1)
+    eventually(lambda: site.count(b"/left") == 1)
     second.sendall(ask(b"/left"))
     go[0].set()
     assert read_until(second, b"first").endswith(b"first")
@@ -607,7 +607,7 @@ def test_a_fetch_that_nobody_waits_for_is_given_up_before_its_head(proxy, site):
     site.answers[b"/abandoned"] = answer
     with socket.create_connection(proxy.address, timeout=5) as client:
         client.sendall(ask(b"/abandoned"))
-        until(lambda: site.count(b"/abandoned") == 1)
+        eventually(lambda: site.count(b"/abandoned") == 1)
 
     assert closed.wait(5)
 
@@ -629,7 +629,7 @@ def test_a_fetch_that_is_nearly_done_is_finished_and_stored(proxy, site):
             == b"200"
         )
 
-    until(is_hit)
+    eventually(is_hit)
     assert site.count(b"/finished") == 1
 
 
@@ -637,9 +637,9 @@ def test_who_waits_too_long_asks_for_itself(proxy, site):
     open_gate = gate(site, b"/locked", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
     first, second = (socket.create_connection(proxy.address, timeout=10) for _ in range(2))
     first.sendall(ask(b"/locked"))
-    until(lambda: site.count(b"/locked") == 1)
+    eventually(lambda: site.count(b"/locked") == 1)
     second.sendall(ask(b"/locked"))
-    until(lambda: site.count(b"/locked") == 2)
+    eventually(lambda: site.count(b"/locked") == 2)
     open_gate.set()
 
     answers = []
@@ -661,7 +661,7 @@ def test_a_stale_response_is_used_while_it_is_revalidated_once(proxy, site):
     assert all(content(each) == b"old" for each in answers)
     assert all(cache_says(each).startswith(b"hit; ttl=-9") for each in answers)
     open_gate.set()
-    until(lambda: content(exchange(proxy.address, ask(b"/swr"))) == b"new")
+    eventually(lambda: content(exchange(proxy.address, ask(b"/swr"))) == b"new")
     assert site.count(b"/swr") == 2
 
 
@@ -687,7 +687,7 @@ def test_a_refresh_behind_the_back_that_fails_leaves_what_is_stored(proxy, site)
 
     for asked in range(2, 5):
         assert content(exchange(proxy.address, ask(b"/swr-fails"))) == b"old"
-        until(lambda asked=asked: site.count(b"/swr-fails") == asked)
+        eventually(lambda asked=asked: site.count(b"/swr-fails") == asked)
 
 
 def test_what_must_be_revalidated_is_a_504_when_the_origin_is_gone(proxy, site):
@@ -1093,7 +1093,7 @@ def test_the_access_log_says_what_the_cache_did(proxy, site):
     exchange(proxy.address, ask(b"/logged"))
     exchange(proxy.address, ask(b"/logged", content=b"fat"))
 
-    until(lambda: "/logged bypass" in proxy.log.read_text())
+    eventually(lambda: "/logged bypass" in proxy.log.read_text())
     lines = [line for line in proxy.log.read_text().splitlines() if line.startswith("/logged ")]
     assert lines == ["/logged miss", "/logged revalidated", "/logged hit", "/logged bypass"]
 
@@ -1109,7 +1109,7 @@ def test_a_reload_keeps_what_is_stored(tmp_path, site):
         with running.file.open("a") as file:
             file.write('name = "again"\n')
         running.process.send_signal(signal.SIGHUP)
-        until(lambda: "was reloaded" in running.output.read_text())
+        eventually(lambda: "was reloaded" in running.output.read_text())
 
         assert cache_says(exchange(running.address, ask(b"/reloaded"))).startswith(b"hit")
         assert site.count(b"/reloaded") == 1

@@ -9,9 +9,10 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.integration.cached import DIGITS, ask, cache_says, content, crowd, field, status, until
+from tests.integration.cached import DIGITS, ask, cache_says, content, crowd, field, status
 from tests.integration.stores import Machine
 from tests.scripted import exchange, read_all, read_until
+from tests.waiting import eventually
 
 
 @pytest.fixture(scope="module", params=["memory", "disk", "redis"])
@@ -84,7 +85,7 @@ def side_by_side(request, tmp_path_factory, site):
 def is_stored(proxy, path, extra=b""):
     """Wait until something is answered from the store: it may be written a moment later."""
     only = ask(path, extra + b"Cache-Control: only-if-cached\r\n")
-    until(lambda: status(exchange(proxy.address, only)) in (b"200", b"206"))
+    eventually(lambda: status(exchange(proxy.address, only)) in (b"200", b"206"))
 
 
 def store(proxy, site, path, origin, *specs):
@@ -320,7 +321,7 @@ def test_only_if_cached_is_answered_out_of_parts_that_lack_nothing(proxy, site, 
     assert status(exchange(proxy.address, only)) == b"504"
     store(proxy, site, path, Origin(), b"5-9")
 
-    until(lambda: status(exchange(proxy.address, only)) == b"200")
+    eventually(lambda: status(exchange(proxy.address, only)) == b"200")
     assert content(exchange(proxy.address, only)) == DIGITS
 
 
@@ -358,7 +359,7 @@ def test_a_large_response_read_in_many_parts_is_put_together(proxy, site, path, 
     asked = len(site.asked)
 
     # A disk may be too slow for some of the parts: then what is missing is asked for again.
-    until(lambda: cache_says(exchange(proxy.address, ask(path))).startswith(b"hit"))
+    eventually(lambda: cache_says(exchange(proxy.address, ask(path))).startswith(b"hit"))
     assert content(exchange(proxy.address, ask(path))) == whole
     assert content(part(proxy, path, b"1234567-2345678")) == whole[1_234_567:2_345_679]
     assert proxy.store != "memory" or len(site.asked) == asked
@@ -372,12 +373,12 @@ def test_parts_that_are_stale_while_a_fresh_one_is_fetched(side_by_side, site):
     exchange(side_by_side.address, ask(path, b"Soft-Purge: 1\r\n", method=b"PURGE"))
     site.put(path, b'ETag: "1"\r\n' + fields, status=b"304 Not Modified")
     only = ask(path, b"Cache-Control: only-if-cached\r\n")
-    until(lambda: cache_says(exchange(side_by_side.address, only)).startswith(b"hit; ttl=-"))
+    eventually(lambda: cache_says(exchange(side_by_side.address, only)).startswith(b"hit; ttl=-"))
 
     for _ in range(3):
         answer = exchange(side_by_side.address, ask(path))
         assert (status(answer), content(answer)) == (b"200", whole)
-    until(lambda: site.asked)
+    eventually(lambda: site.asked)
     assert all(name_of(head, b"If-None-Match") is None for head in site.asked)
 
 

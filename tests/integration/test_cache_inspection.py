@@ -9,9 +9,10 @@ from contextlib import ExitStack
 import pytest
 
 from proxykit.command import main
-from tests.integration.cached import ask, fresh, until
+from tests.integration.cached import ask, fresh
 from tests.integration.stores import Machine
 from tests.scripted import exchange
+from tests.waiting import eventually
 
 
 @pytest.fixture(scope="module", params=["disk", "redis"])
@@ -28,7 +29,7 @@ def running(machine):
 @pytest.fixture
 def proxy(running):
     running.admin.post("/api/caches/main/purge", {"all": True})
-    until(lambda: statistics(running)["entries"] == 0)
+    eventually(lambda: statistics(running)["entries"] == 0)
     return running
 
 
@@ -50,7 +51,7 @@ def test_what_it_holds_is_summed_up(proxy, site):
     before = statistics(proxy)
     for number in range(20):
         store(proxy, site, b"/sum/%d" % number, content=b"x" * 20_000)
-    until(lambda: statistics(proxy)["entries"] == 20)
+    eventually(lambda: statistics(proxy)["entries"] == 20)
     found = statistics(proxy)
 
     assert found["bytes"] - before["bytes"] > 20 * 20_000
@@ -70,7 +71,7 @@ def test_what_it_holds_is_listed_by_prefix_and_up_to_a_limit(proxy, site):
     store(proxy, site, b"/else*[x]")
     store(proxy, site, b"/long/" + b"x" * 600 + b"1")
     store(proxy, site, b"/long/" + b"x" * 600 + b"2")
-    until(lambda: len(entries(proxy)["entries"]) == 43)
+    eventually(lambda: len(entries(proxy)["entries"]) == 43)
 
     listed = entries(proxy, "http://a/list/")
     assert {(each["url"], each["size"]) for each in listed["entries"]} == {
@@ -103,7 +104,7 @@ def test_an_entry_is_shown_with_its_variants_and_without_secrets(proxy, site):
     def shown():
         return proxy.admin.get("/api/caches/main/entry?url=http://a/shown")["entries"]
 
-    until(lambda: len(entries(proxy, "http://a/shown")["entries"]) == 2)
+    eventually(lambda: len(entries(proxy, "http://a/shown")["entries"]) == 2)
     assert {each["vary"]["accept-language"] for each in shown()} == {"de", "fr"}
     assert "secret" not in json.dumps(shown())
     assert ["ETag", '"v1"'] in shown()[0]["fields"]
@@ -112,7 +113,7 @@ def test_an_entry_is_shown_with_its_variants_and_without_secrets(proxy, site):
 
 def test_looking_changes_nothing(proxy, site):
     store(proxy, site, b"/looked-at", content=b"x" * 300_000)
-    until(lambda: len(entries(proxy)["entries"]) == 1)
+    eventually(lambda: len(entries(proxy)["entries"]) == 1)
     asked = site.count(b"/looked-at")
     for _ in range(3):
         entries(proxy)
@@ -125,7 +126,7 @@ def test_looking_changes_nothing(proxy, site):
 
 def test_the_commands_say_it_too(proxy, site, capsys):
     store(proxy, site, b"/command", b"Cache-Tag: red\r\n")
-    until(lambda: len(entries(proxy)["entries"]) == 1)
+    eventually(lambda: len(entries(proxy)["entries"]) == 1)
     config = ["--config", str(proxy.file)]
     capsys.readouterr()
 
@@ -146,8 +147,8 @@ def test_what_gave_way_on_disk_is_counted(tmp_path, site):
         stored = 60
         for number in range(stored):
             store(proxy, site, b"/evicted/%d" % number, content=b"x" * 400_000)
-            until(lambda n=number: entries(proxy, f"http://a/evicted/{n}")["entries"])
-        until(lambda: statistics(proxy)["evicted"])
+            eventually(lambda n=number: entries(proxy, f"http://a/evicted/{n}")["entries"])
+        eventually(lambda: statistics(proxy)["evicted"])
         found = statistics(proxy)
 
         assert found["bytes"] <= found["limit"] == 16 * 1024 * 1024

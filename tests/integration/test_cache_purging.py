@@ -9,9 +9,10 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.integration.cached import ask, cache_says, content, crowd, fresh, status, until
+from tests.integration.cached import ask, cache_says, content, crowd, fresh, status
 from tests.integration.stores import Machine
 from tests.scripted import exchange, read_all, read_until
+from tests.waiting import eventually
 
 TAGGED = b"Cache-Tag: red\r\n"
 
@@ -59,7 +60,7 @@ class Slow:
         site.answers[path] = self._answer
         self._connection = socket.create_connection(proxy.address, timeout=10)
         self._connection.sendall(ask(path, extra))
-        until(lambda: site.count(path) == 1)
+        eventually(lambda: site.count(path) == 1)
         if begun:
             read_until(self._connection, b"\r\n\r\no")
         site.put(path, fresh() + TAGGED + fields, b"new")
@@ -125,7 +126,7 @@ def test_what_is_fetched_in_the_place_of_what_is_purged_is_not_stored(proxy, sit
     fields = b'No-Vary-Search: params=("a")\r\n'
     site.put(stored, fresh(age=100) + fields, b"old")
     exchange(proxy.address, ask(stored))
-    until(lambda: cache_says(exchange(proxy.address, ask(stored))).startswith(b"fwd=stale"))
+    eventually(lambda: cache_says(exchange(proxy.address, ask(stored))).startswith(b"fwd=stale"))
     slow = Slow(proxy, site, fetched, fields)
     purge(proxy, stored, b"Soft-Purge: %s\r\n" % soft)
     site.put(stored, fresh() + fields, b"new")
@@ -143,7 +144,7 @@ def test_what_is_purged_while_it_is_fetched_is_not_stored(proxy, site, kind, beg
 
     assert slow.let_go() == (b"ld" if begun else b"old")
     assert content(exchange(proxy.address, ask(path))) == b"new"
-    until(lambda: cache_says(exchange(proxy.address, ask(path))).startswith(b"hit"))
+    eventually(lambda: cache_says(exchange(proxy.address, ask(path))).startswith(b"hit"))
     assert content(exchange(proxy.address, ask(path))) == b"new"
 
 
@@ -158,7 +159,7 @@ def test_who_asks_after_a_purge_does_not_wait_for_what_was_asked_for_before(
 
     assert content(exchange(proxy.address, ask(path))) == b"new"
     assert slow.let_go() == (b"ld" if begun else b"old")
-    until(lambda: cache_says(exchange(proxy.address, ask(path))).startswith(b"hit"))
+    eventually(lambda: cache_says(exchange(proxy.address, ask(path))).startswith(b"hit"))
     assert content(exchange(proxy.address, ask(path))) == b"new"
 
 
@@ -173,7 +174,7 @@ def test_another_uri_or_tag_is_stored_and_waited_for(proxy, site):
         assert slow.let_go() == b"ld"
         assert read_all(waiting) == b"ld"
 
-    until(lambda: cache_says(exchange(proxy.address, ask(b"/unconcerned"))).startswith(b"hit"))
+    eventually(lambda: cache_says(exchange(proxy.address, ask(b"/unconcerned"))).startswith(b"hit"))
     assert content(exchange(proxy.address, ask(b"/unconcerned"))) == b"old"
     assert site.count(b"/unconcerned") == 1
 
@@ -192,7 +193,7 @@ def test_what_a_purge_left_stale_is_not_freshened_by_what_was_asked_for_before(p
     site.answers[path] = not_modified
     with socket.create_connection(proxy.address, timeout=10) as client:
         client.sendall(ask(path))
-        until(lambda: site.count(path) == asked + 1)
+        eventually(lambda: site.count(path) == asked + 1)
         purge(proxy, path, b"Soft-Purge: 1\r\n")
         site.put(path, fresh(), b"new")
         gate.set()
@@ -215,7 +216,7 @@ def test_a_head_that_was_asked_for_before_freshens_nothing(proxy, site):
     site.answers[path] = answer
     with socket.create_connection(proxy.address, timeout=10) as client:
         client.sendall(ask(path, method=b"HEAD"))
-        until(lambda: site.count(path) == asked + 1)
+        eventually(lambda: site.count(path) == asked + 1)
         purge(proxy, path, b"Soft-Purge: 1\r\n")
         site.put(path, fresh(), b"new")
         gate.set()
@@ -239,7 +240,7 @@ def test_a_part_that_is_purged_while_it_is_fetched_is_not_stored(proxy, site):
     part = ask(path, b"Range: bytes=0-2\r\n")
     with socket.create_connection(proxy.address, timeout=10) as client:
         client.sendall(part)
-        until(lambda: site.count(path) == 1)
+        eventually(lambda: site.count(path) == 1)
         purge(proxy, path)
         gate.set()
         assert content(read_all(client)) == b"old"
@@ -266,7 +267,7 @@ def test_a_slice_that_is_purged_on_its_way_is_asked_for_again(proxy, site):
     site.answers[path] = answer
     with socket.create_connection(proxy.address, timeout=10) as client:
         client.sendall(ask(path))
-        until(lambda: site.count(path) == 1)
+        eventually(lambda: site.count(path) == 1)
         purge(proxy, b"/sliced*")
         gate.set()
         assert content(read_all(client)) == body
@@ -287,12 +288,14 @@ def test_what_another_one_purges_is_not_stored_nor_waited_for(both, site, kind, 
     if kind == "unsafe":
         # Its client is not told when the others know: what it stores itself is written later.
         assert content(exchange(other.address, ask(path))) == b"new"
-        until(lambda: exchange(proxy.address, only_stored(path)).startswith(b"HTTP/1.1 200 "))
+        eventually(lambda: exchange(proxy.address, only_stored(path)).startswith(b"HTTP/1.1 200 "))
 
     assert content(exchange(proxy.address, ask(path))) == b"new"
     assert slow.let_go() == (b"ld" if begun else b"old")
     for each in (proxy, other, proxy):
-        until(lambda each=each: cache_says(exchange(each.address, ask(path))).startswith(b"hit"))
+        eventually(
+            lambda each=each: cache_says(exchange(each.address, ask(path))).startswith(b"hit")
+        )
         assert content(exchange(each.address, ask(path))) == b"new"
 
 

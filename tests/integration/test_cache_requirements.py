@@ -20,9 +20,9 @@ from tests.integration.cached import (
     ranged,
     serving,
     status,
-    until,
 )
 from tests.scripted import exchange
+from tests.waiting import eventually
 
 CONFIGURATION = """
 [cache.main]
@@ -161,7 +161,7 @@ def test_what_says_no_store_is_never_written_to_disk(tmp_path, site):
             site.put(path, fields, b"content of %s;" % path * 500)
             exchange(proxy.address, ask(path, extra))
         # What is written is written in the order in which it came.
-        until(lambda: written(b"content of /stored;"))
+        eventually(lambda: written(b"content of /stored;"))
 
         assert not written(b"content of /said-by-server;")
         assert not written(b"content of /said-by-client;")

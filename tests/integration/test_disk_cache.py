@@ -23,9 +23,9 @@ from tests.integration.cached import (
     fresh,
     serving,
     status,
-    until,
 )
 from tests.scripted import exchange, read_all
+from tests.waiting import eventually
 
 CONFIGURATION = """
 [cache.main]
@@ -122,7 +122,7 @@ def test_workers_share_what_is_stored_and_what_is_purged(machine, site):
     site.put(b"/shared", fresh() + b"Surrogate-Key: a\r\n", body_of(5000))
     exchange(one.address, ask(b"/shared"))
     only_stored = ask(b"/shared", b"Cache-Control: only-if-cached\r\n")
-    until(lambda: status(exchange(other.address, only_stored)) == b"200")
+    eventually(lambda: status(exchange(other.address, only_stored)) == b"200")
     for proxy in (one, other, one, other):
         assert cache_says(exchange(proxy.address, ask(b"/shared"))).startswith(b"hit")
     assert site.count(b"/shared") == 1
@@ -212,7 +212,7 @@ def test_what_was_damaged_on_disk_is_fetched_again(machine, site):
     site.put(b"/damaged", fresh(), body_of(60_000))
     for _ in range(3):
         exchange(proxy.address, ask(b"/damaged"))
-    until(lambda: len(machine.bodies()) == 1)
+    eventually(lambda: len(machine.bodies()) == 1)
     with machine.bodies()[0].open("r+b") as file:
         file.seek(30_000)
         file.write(b"not what was stored")
@@ -222,7 +222,7 @@ def test_what_was_damaged_on_disk_is_fetched_again(machine, site):
         return site.count(b"/damaged") == 2 and content(answer) == body_of(60_000)
 
     # What was read a moment ago is not compared again for a second.
-    until(fetched_again, 5)
+    eventually(fetched_again, 5)
     assert cache_says(exchange(proxy.address, ask(b"/damaged"))).startswith(b"hit")
 
 
@@ -230,11 +230,11 @@ def test_a_reload_that_changes_the_store_goes_on_with_the_directory(machine, sit
     proxy = machine.start()
     site.put(b"/reload", fresh(), body_of(5000))
     exchange(proxy.address, ask(b"/reload"))
-    until(lambda: len(machine.bodies()) == 1)
+    eventually(lambda: len(machine.bodies()) == 1)
     exchange(proxy.address, ask(b"/reload"))
     machine.write(proxy, memory=1_000_000, size="64MiB")
     proxy.process.send_signal(signal.SIGHUP)
-    until(lambda: "was reloaded" in proxy.output.read_text())
+    eventually(lambda: "was reloaded" in proxy.output.read_text())
 
     for _ in range(3):
         answer = exchange(proxy.address, ask(b"/reload"))

@@ -22,10 +22,10 @@ from tests.integration.cached import (
     fresh,
     serving,
     status,
-    until,
 )
 from tests.integration.stores import Redis
 from tests.scripted import exchange
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.skipif(
     shutil.which("redis-server") is None, reason="there is no redis-server"
@@ -86,7 +86,7 @@ def hit(proxy, path):
         answers.append(exchange(proxy.address, ask(path)))
         return cache_says(answers[-1]).startswith(b"hit")
 
-    until(is_hit)
+    eventually(is_hit)
     return answers[-1]
 
 
@@ -146,17 +146,17 @@ def test_validation_variants_and_purges(machines, site):
         return json.loads(content(answer))["purged"]
 
     assert purge(b"/", b"Cache-Tag: v\r\nSoft-Purge: 1\r\n") == 3
-    until(lambda: not cache_says(exchange(proxy.address, ask(b"/vary"))).startswith(b"hit"))
+    eventually(lambda: not cache_says(exchange(proxy.address, ask(b"/vary"))).startswith(b"hit"))
     assert purge(b"/", b"Cache-Tag: v\r\n") == 3
     assert purge(b"/", b"Cache-Tag: v\r\n") == 0
     site.put(b"/large", fresh(), body_of(600_000))
     for country in (b"a", b"b", b"c"):
         exchange(proxy.address, ask(b"/large", b"X-Country: %s\r\n" % country))
-    until(lambda: len(redis.keys(b"b")) == 9)
+    eventually(lambda: len(redis.keys(b"b")) == 9)
     assert purge(b"/large") == 3
     assert purge(b"/sta*") == 1
     assert purge(b"/sta*") == 0
-    until(lambda: redis.keys(b"b") == [])
+    eventually(lambda: redis.keys(b"b") == [])
     assert "Traceback" not in proxy.output.read_text()
 
 
@@ -167,8 +167,8 @@ def test_a_new_response_takes_the_old_ones_place(machines, site):
     site.put(b"/again", fresh(), body_of(300_001))
     exchange(proxy.address, ask(b"/again", b"Cache-Control: no-cache\r\n"))
 
-    until(lambda: content(hit(proxy, b"/again")) == body_of(300_001))
-    until(lambda: len(redis.keys(b"b")) == 2)
+    eventually(lambda: content(hit(proxy, b"/again")) == body_of(300_001))
+    eventually(lambda: len(redis.keys(b"b")) == 2)
 
 
 def test_an_unsafe_request_is_seen_by_the_next_one(machines, site):
@@ -204,7 +204,7 @@ def test_what_is_being_purged_is_not_found(machines, site, by):
 
     with socket.create_connection(proxy.address) as purging:
         purging.sendall(ask(path, tag, method=b"PURGE"))
-        until(lambda: content(exchange(proxy.address, ask(b"/purged"))) == b"new", 2)
+        eventually(lambda: content(exchange(proxy.address, ask(b"/purged"))) == b"new", 2)
         assert content(exchange(proxy.address, ask(b"/purged"))) == b"new"
 
 
@@ -278,12 +278,12 @@ def test_what_is_purged_while_it_is_away_is_not_found_when_it_is_back(machines, 
     hit(proxy, b"/undone")
     exchange(proxy.address, ask(b"/undone", extra))
     redis.process.send_signal(signal.SIGSTOP)
-    until(lambda: exchange(proxy.address, ask(b"/undone")) and is_away(proxy))
+    eventually(lambda: exchange(proxy.address, ask(b"/undone")) and is_away(proxy))
     site.put(b"/undone", fresh(), b"new")
     exchange(proxy.address, ask(b"/undone", method=b"DELETE"))
     redis.process.send_signal(signal.SIGCONT)
 
-    until(lambda: proxy.output.read_text().count(" is used") >= 1)
+    eventually(lambda: proxy.output.read_text().count(" is used") >= 1)
     assert content(exchange(proxy.address, ask(b"/undone", extra))) == b"new"
     assert content(hit(proxy, b"/undone")) == b"new"
     assert "Traceback" not in proxy.output.read_text()
@@ -301,7 +301,7 @@ def test_a_server_that_is_none_is_away(machines, site):
         connection, _ = listening.accept()
         with connection:
             connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-            until(lambda: "is no answer" in proxy.output.read_text())
+            eventually(lambda: "is no answer" in proxy.output.read_text())
         assert content(exchange(proxy.address, ask(b"/none"))) == b"served"
     assert "Traceback" not in proxy.output.read_text()
 
@@ -319,7 +319,7 @@ def refetched(proxy, site, path, body):
             return True
         return False
 
-    until(again)
+    eventually(again)
     assert content(hit(proxy, path)) == body
 
 
@@ -364,7 +364,7 @@ def test_a_chunk_that_is_not_what_was_written_is_never_given(machines, site, har
     assert body.startswith(first)
     if harm == "gone" or place == 0:
         assert first == body  # it was found out before anything was sent
-    until(lambda: content(exchange(proxy.address, ask(b"/chunk"))) == body)
+    eventually(lambda: content(exchange(proxy.address, ask(b"/chunk"))) == body)
     assert content(hit(proxy, b"/chunk")) == body
     assert "Traceback" not in proxy.output.read_text()
 
@@ -386,7 +386,7 @@ def test_a_wrong_password_is_said_but_not_shown(machines, site):
     proxy = machines.proxy(f'url = "redis://:wr0ng@127.0.0.1:{redis.port}"')
     site.put(b"/wrong", fresh(), b"served")
     exchange(proxy.address, ask(b"/wrong"))
-    until(lambda: "refuses to let us in" in proxy.output.read_text())
+    eventually(lambda: "refuses to let us in" in proxy.output.read_text())
 
     assert content(exchange(proxy.address, ask(b"/wrong"))) == b"served"
     assert "wr0ng" not in proxy.output.read_text()
@@ -407,14 +407,14 @@ def test_tls_with_an_authority_of_its_own(machines, site, certificate):
 
     stranger = machines.proxy(url)
     assert content(exchange(stranger.address, ask(b"/tls"))) == body_of(300_000)
-    until(lambda: "is not used" in stranger.output.read_text())
+    eventually(lambda: "is not used" in stranger.output.read_text())
 
 
 def test_a_server_that_is_full_gets_no_more(machines, site):
     redis, proxy = machines.both('size = "1KiB"')
     site.put(b"/full", fresh(), b"served")
     site.put(b"/more", fresh(), b"served")
-    until(
+    eventually(
         lambda: (
             exchange(proxy.address, ask(b"/full"))
             and redis.ask(b"CLIENT", b"LIST").count(b"\n") > 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import product
 from typing import Any
 
 Field = tuple[bytes, bytes]
@@ -47,6 +48,17 @@ def connection_options(value: bytes | None) -> frozenset[bytes]:
     if value == b"keep-alive":  # what most clients and servers say
         return _KEEP_ALIVE
     return frozenset(option.strip(b" \t") for option in value.split(b",")) - {b""}
+
+
+def spellings(name: bytes) -> Iterator[bytes]:
+    """Give a field's name with each of its hyphens as itself and as an underscore.
+
+    To servers that are built like CGI (RFC 3875 section 4.1.18), WSGI among them, these are one.
+    """
+    first, *rest = name.split(b"-")
+    for joints in product(b"-_", repeat=len(rest)):
+        pairs = zip(joints, rest, strict=True)
+        yield first + b"".join(bytes((joint,)) + part for joint, part in pairs)
 
 
 def lines_without(lines: bytes, names: Iterable[bytes]) -> bytes:

@@ -24,6 +24,10 @@ from ..net.tunnel import Tunnel
 from .failures import upstream_error
 from .unwanted import Unwanted, is_short
 
+# Interim responses to one request. They are sent on as they come, so what a client does not read
+# of them is heaped up here. Precedent: HTTP/1 in Go took 5 for long.
+_MOST_INTERIM = 64
+
 
 class State(enum.Enum):
     """Where a connection is in its life."""
@@ -113,6 +117,7 @@ class UpstreamConnection(TwistedProtocol):
         self._touched = False  # a byte of the response came
         self._held = False  # the taker wants nothing for now
         self._end_held = False  # a response without content ended while it was held
+        self._interim = (0, 0)  # the request that interim responses came for, and how many
         self.state = State.IDLE
         self.served = 0
         self.peer = ""
@@ -259,6 +264,7 @@ class UpstreamConnection(TwistedProtocol):
             taker.tunnel_offered(response, self._reader.take_buffer())
             return
         if status < 200:
+            self._count_interim()
             taker.interim_received(response)
             return
         section = response.section
@@ -277,6 +283,17 @@ class UpstreamConnection(TwistedProtocol):
                 self._end_held = True
             else:
                 self._ended(self._taker, EMPTY_SECTION)
+
+    def _count_interim(self) -> None:
+        """Count an interim response; for the others, nothing is counted or set back.
+
+        :raises BadResponse: when there are too many.
+        """
+        request, number = self._interim
+        number = number + 1 if request == self.served else 1
+        if number > _MOST_INTERIM:
+            raise BadResponse(f"there are more than {_MOST_INTERIM} interim responses")
+        self._interim = (self.served, number)
 
     def _ended(self, taker: ResponseTaker, trailers: FieldSection) -> None:
         self._taker = None

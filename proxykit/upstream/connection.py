@@ -117,6 +117,7 @@ class UpstreamConnection(TwistedProtocol):
         self._touched = False  # a byte of the response came
         self._held = False  # the taker wants nothing for now
         self._end_held = False  # a response without content ended while it was held
+        self._end: Failure | None = None  # the connection ended while it was held
         self._interim = (0, 0)  # the request that interim responses came for, and how many
         self.state = State.IDLE
         self.served = 0
@@ -191,6 +192,8 @@ class UpstreamConnection(TwistedProtocol):
             self._ended(taker, EMPTY_SECTION)
         else:
             self._advance(taker)
+        if self._end is not None:
+            self._connection_ended(self._end)
 
     def abandon(self) -> None:
         """Nobody wants the response any more: close at once."""
@@ -319,7 +322,8 @@ class UpstreamConnection(TwistedProtocol):
             self.state = State.CLOSED
             self.deadline = NEVER
             self._owner.lost(self)
-        self.transport.abortConnection()
+        if self._end is None:
+            self.transport.abortConnection()
 
     def readConnectionLost(self) -> None:
         """The server will send no more: the end of a tunnel's one way, else of everything."""
@@ -340,7 +344,14 @@ class UpstreamConnection(TwistedProtocol):
 
     def _connection_ended(self, reason: Failure) -> None:
         taker = self._taker
-        if taker is not None:
+        if taker is not None and self._held:
+            # What was read before is the taker's still, when it wants it. TLS tells of the end
+            # with the last of it, however little was wanted.
+            if self._end is None:
+                self._end = reason
+                self._persistent = False
+                self.transport.abortConnection()
+        elif taker is not None:
             # RFC 9112 section 8: only an orderly end is the end of content that lasts until then.
             # A server that was killed resets its connections.
             end = self._reader.close() if reason.check(ConnectionDone) else None

@@ -194,12 +194,12 @@ class Headers:
         return [value for each, value in self._fields if each.lower() == key]
 
     def set(self, name: bytes, value: bytes) -> None:
-        """Put one field in the place of all of that name.
+        """Put one field in the place of all of that name, and of those that CGI takes for it.
 
         :raises ValueError: when that is no valid field.
         """
         field = checked_field(name, value)
-        self.remove(name)
+        self.remove_alike(name)
         self._fields.append(field)
         self.written |= {name.lower()}
 
@@ -215,6 +215,16 @@ class Headers:
         """Take away every field of a name; none is fine."""
         key = name.lower()
         self._fields = [field for field in self._fields if field[0].lower() != key]
+
+    def remove_alike(self, name: bytes) -> None:
+        """Take away every field of a name, with underscores for its hyphens or not.
+
+        What the proxy vouches for a client must not say beside it: see ``spellings``.
+        """
+        key = name.lower().replace(b"_", b"-")
+        self._fields = [
+            field for field in self._fields if field[0].lower().replace(b"_", b"-") != key
+        ]
 
     def section(self) -> FieldSection:
         """Give what is in here now as a section."""

@@ -45,7 +45,8 @@ def test_what_it_sent_before_is_all_passed_on_at_its_pace(configured, certificat
     answer = b"HTTP/1.1 200 OK\r\nConnection: close\r\n" + fields + b"\r\n" + BODY
     with SecureOrigin(lambda connection, head: answer, certificate) as origin:
         proxy = configured(
-            lambda port: f"""
+            lambda port: (
+                f"""
 [pool.app]
 servers = ["https://localhost:{origin.port}"]
 tls = {{ ca = "{certificate.authority}" }}
@@ -57,6 +58,7 @@ pool = "app"
 use = "bandwidth"
 rate = "400KiB/s"
 """
+            )
         )
         request = b"GET / HTTP/1.0\r\nHost: a\r\n\r\n"
 

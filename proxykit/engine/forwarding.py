@@ -16,7 +16,7 @@ from email.utils import formatdate
 from attrs import field, frozen
 
 from ..errors import LoopDetected
-from ..message.fields import EMPTY_SECTION, HOP_BY_HOP, FieldSection, lines_without
+from ..message.fields import EMPTY_SECTION, HOP_BY_HOP, FieldSection, lines_without, spellings
 from ..message.framing import Chunked, Framing
 from ..message.request import Request
 from ..message.response import Response
@@ -28,7 +28,11 @@ _NOT_IN_OWN_ANSWERS = HOP_BY_HOP - {b"proxy-authenticate", b"proxy-authenticatio
 _FORWARDING = frozenset(
     {b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip"}
 )
-_UNTRUSTED = HOP_BY_HOP | _FORWARDING
+# RFC 3875 section 4.1.18: to CGI, and to what is built like it, a hyphen is an underscore. Nobody
+# but who wants to be taken for a trusted proxy sends these.
+_ALIKE = frozenset(each for name in _FORWARDING for each in spellings(name))
+_TRUSTED = HOP_BY_HOP | (_ALIKE - _FORWARDING)
+_UNTRUSTED = HOP_BY_HOP | _ALIKE
 # What is written anew each time.
 _REQUEST_OWN = frozenset({b"host", b"content-length", b"via", b"x-forwarded-for"})
 _RESPONSE_OWN = frozenset({b"content-length", b"via"})
@@ -86,7 +90,8 @@ class ForwardingRules:
         address = peer
         for entry in reversed(value.decode("latin-1").split(",")):
             try:
-                address = str(ipaddress.ip_address(entry.strip()))
+                # A zone means something on the machine of who wrote it only, and may hold anything.
+                address = str(ipaddress.ip_address(entry.partition("%")[0].strip()))
             except ValueError:
                 return address  # nobody can vouch for what stands before nonsense
             if not contains(self.trusted, address):
@@ -134,7 +139,7 @@ class ForwardingRules:
         trusted = self.is_trusted(exchange.peer_address)
         disclosure = self.disclosure
         everything = disclosure is Disclosure.EVERYTHING
-        dropped = HOP_BY_HOP if trusted and everything else _UNTRUSTED
+        dropped = _TRUSTED if trusted and everything else _UNTRUSTED
         if not options <= HOP_BY_HOP:
             dropped |= options
         values = sent.values

@@ -20,7 +20,7 @@ from ..message.framing import NO_CONTENT, Framing
 from ..message.request import Request
 from ..message.response import Response
 from ..message.target import Authority, parse_target
-from ..net.client_hello import ClientHello, NotClientHello, begins_tls, read_client_hello
+from ..net.client_hello import ClientHello, HelloReader, NotClientHello, begins_tls
 from ..net.files import FileRegion
 from ..net.original_destination import Destination, canonical, is_local
 from ..net.proxy_protocol import ProxyHeader
@@ -62,7 +62,8 @@ class InterceptedProtocol(ServerProtocol):
         self._find_destination = find_destination
         self._own_port = own_port
         self._begun = False  # it is known what the client speaks
-        self._hello = b""
+        self._hello = bytearray()  # as it came, for whoever the tunnel leads to
+        self._hello_reader = HelloReader()
         self._secured = False
         self._own_end: Destination | None = None
 
@@ -84,14 +85,14 @@ class InterceptedProtocol(ServerProtocol):
             super().dataReceived(data)
         elif self._hello or begins_tls(data):
             self._hello += data
-            self._read_hello()
+            self._read_hello(data)
         else:
             self._begun = True
             super().dataReceived(data)
 
-    def _read_hello(self) -> None:
+    def _read_hello(self, data: bytes) -> None:
         try:
-            hello = read_client_hello(self._hello)
+            hello = self._hello_reader.feed(data)
         except NotClientHello:
             self._listener.refuse(f"{self.peer_address} speaks neither HTTP nor TLS")
             self.abort()
@@ -104,8 +105,8 @@ class InterceptedProtocol(ServerProtocol):
             return
         self._begun = self._secured = True
         # What becomes a tunnel is taken out of the reader again.
-        self._reader.feed(self._hello)
-        self._hello = b""
+        self._reader.feed(bytes(self._hello))
+        self._hello.clear()
         self._begin(self._as_request(hello))
 
     def _as_request(self, hello: ClientHello) -> Request:

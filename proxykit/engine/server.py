@@ -252,6 +252,10 @@ class ServerProtocol(Responding):
         self.flush()
         self.transport.unregisterProducer()
         limit_unsent(self.transport, USUAL_BUFFER)
+        if self._hold:
+            # For what it sent ahead; from now on it is the tunnel that holds it back.
+            self._hold = 0
+            self.transport.resumeProducing()
         self._become_tunnel(upstream, upstream.detach(), data, self._reader.take_buffer())
 
     # --- between exchanges, and the end -------------------------------------------------------

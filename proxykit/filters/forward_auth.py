@@ -105,7 +105,7 @@ class ForwardAuth:
         headers = exchange.request.headers
         for name in self._copied:
             # What the client sent under this name is what somebody would forge.
-            headers.remove(name)
+            headers.remove_alike(name)
             value = reply.get(name.lower())
             if value is not None:
                 headers.set(name, _usable(value))

@@ -132,7 +132,7 @@ class _ChangesWithVariables:
                 headers.set(name, rendered)
             else:
                 # What the proxy vouches for must not be the client's own word instead.
-                headers.remove(name)
+                headers.remove_alike(name)
         for name, value in self._add:
             if isinstance(value, bytes):
                 headers.add(name, value)

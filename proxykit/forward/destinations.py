@@ -13,6 +13,8 @@ _INSIDE = tuple(
     ipaddress.ip_network(text)
     for text in (
         "100.64.0.0/10",  # RFC 6598: a carrier's inside
+        "192.0.0.0/24",  # RFC 6890 section 2.2.2: not global, and a cloud's metadata are there
+        "fec0::/10",  # RFC 3879: site-local addresses, where they are still in use
         "64:ff9b::/96",  # RFC 6052: IPv4 addresses, private ones too, through NAT64
         "64:ff9b:1::/48",  # RFC 8215
         "2002::/16",  # RFC 3056: 6to4, the same

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import BadRequest, BadResponse, HeadTooLarge
-from ..message.fields import EMPTY_SECTION, FieldSection
+from ..message.fields import FieldSection
 from .grammar import FIELD, FIELD_SECTION
 
 _ENTRIES = 1024
@@ -51,7 +51,9 @@ class RememberedSections:
 
     def _parse(self, block: bytes) -> FieldSection:
         if not block:
-            return EMPTY_SECTION
+            # One of this table's own: what is noted in a response's section says nothing of a
+            # request, whose Host would be taken for checked.
+            return FieldSection((), b"")
         if FIELD_SECTION.match(block) is None:
             raise self._error(_what_is_wrong(block))
         fields = FIELD.findall(block)

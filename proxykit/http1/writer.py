@@ -10,7 +10,8 @@ from ..message.response import REASONS
 LAST_CHUNK = b"0\r\n\r\n"
 
 # RFC 9110 section 6.5.1: fields that a trailer section must not carry, for they are needed to
-# frame, route, authenticate or read the message before its end.
+# frame, route, authenticate or read the message before its end. A server that puts trailers among
+# the fields would take a client's for a proxy's.
 _NOT_IN_TRAILERS = HOP_BY_HOP | {
     b"age",
     b"authorization",
@@ -33,6 +34,10 @@ _NOT_IN_TRAILERS = HOP_BY_HOP | {
     b"vary",
     b"via",
     b"www-authenticate",
+    b"x-forwarded-for",
+    b"x-forwarded-host",
+    b"x-forwarded-proto",
+    b"x-real-ip",
 }
 
 STATUS_LINES = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import product
 from typing import Any
 
 Field = tuple[bytes, bytes]
@@ -47,6 +48,17 @@ def connection_options(value: bytes | None) -> frozenset[bytes]:
     if value == b"keep-alive":  # what most clients and servers say
         return _KEEP_ALIVE
     return frozenset(option.strip(b" \t") for option in value.split(b",")) - {b""}
+
+
+def spellings(name: bytes) -> Iterator[bytes]:
+    """Give a field's name with each of its hyphens as itself and as an underscore.
+
+    To servers that are built like CGI (RFC 3875 section 4.1.18), WSGI among them, these are one.
+    """
+    first, *rest = name.split(b"-")
+    for joints in product(b"-_", repeat=len(rest)):
+        pairs = zip(joints, rest, strict=True)
+        yield first + b"".join(bytes((joint,)) + part for joint, part in pairs)
 
 
 def lines_without(lines: bytes, names: Iterable[bytes]) -> bytes:
@@ -182,12 +194,12 @@ class Headers:
         return [value for each, value in self._fields if each.lower() == key]
 
     def set(self, name: bytes, value: bytes) -> None:
-        """Put one field in the place of all of that name.
+        """Put one field in the place of all of that name, and of those that CGI takes for it.
 
         :raises ValueError: when that is no valid field.
         """
         field = checked_field(name, value)
-        self.remove(name)
+        self.remove_alike(name)
         self._fields.append(field)
         self.written |= {name.lower()}
 
@@ -203,6 +215,16 @@ class Headers:
         """Take away every field of a name; none is fine."""
         key = name.lower()
         self._fields = [field for field in self._fields if field[0].lower() != key]
+
+    def remove_alike(self, name: bytes) -> None:
+        """Take away every field of a name, with underscores for its hyphens or not.
+
+        What the proxy vouches for a client must not say beside it: see ``spellings``.
+        """
+        key = name.lower().replace(b"_", b"-")
+        self._fields = [
+            field for field in self._fields if field[0].lower().replace(b"_", b"-") != key
+        ]
 
     def section(self) -> FieldSection:
         """Give what is in here now as a section."""

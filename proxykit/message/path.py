@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from attrs import frozen
 
+from ..errors import BadRequest
 from .pattern import Pattern
 
 _ENCODED = re.compile("%([0-9A-Fa-f]{2})")
@@ -22,6 +23,8 @@ def normalised_path(path: str, *, keep_encoded_slashes: bool = False) -> str:
 
     :param keep_encoded_slashes: leave ``%2F`` as it is: for a path that is sent on, where
         decoding it would make another path of it.
+    :raises BadRequest: when it leads to one place for who merges slashes first (nginx) and to
+        another for who does not (RFC 3986, WHATWG's URLs): ``/admin//../x``.
     """
     if "%" in path:
         path = _ENCODED.sub(_decode_unreserved, path)
@@ -34,10 +37,11 @@ def normalised_path(path: str, *, keep_encoded_slashes: bool = False) -> str:
     parts = path.split("/")
     for part in parts[1:]:
         if part == "..":
-            if segments:
-                segments.pop()
-        elif part not in (".", ""):
+            if segments and not segments.pop() and any(segments):
+                raise BadRequest("the path has two slashes before dots, which make two paths of it")
+        elif part != ".":
             segments.append(part)
+    segments = [segment for segment in segments if segment]
     trailing = "/" if parts[-1] in ("", ".", "..") and segments else ""
     return "/" + "/".join(segments) + trailing
 
@@ -118,7 +122,10 @@ class PathMatch:
 
 def _written(text: str) -> str:
     """Give what a configuration says in the form that paths are matched in."""
-    return normalised_path(quote(text, safe="/%:@!$&'()*+,;=~"))
+    try:
+        return normalised_path(quote(text, safe="/%:@!$&'()*+,;=~"))
+    except BadRequest as error:
+        raise ValueError(str(error)) from None
 
 
 def checked_path_match(text: str) -> str:

@@ -37,24 +37,61 @@ def begins_tls(data: bytes) -> bool:
     return data[0] == _HANDSHAKE
 
 
-def read_client_hello(data: bytes) -> ClientHello | None:
-    """Read a hello.
+class HelloReader:
+    """Reads a hello that comes in any pieces, and each of its records once."""
 
-    :param data: all that came so far.
-    :returns: ``None`` when more has to come first.
+    __slots__ = ("_data", "_handshake")
+
+    def __init__(self) -> None:
+        """Begin with nothing read."""
+        self._data = b""  # of a record that has not come to its end
+        self._handshake = bytearray()
+
+    def feed(self, data: bytes) -> ClientHello | None:
+        """Take what came.
+
+        :returns: ``None`` when more has to come first.
+        :raises NotClientHello: when it is none, or too large.
+        """
+        self._take_records(self._data + data)
+        return _hello(self._handshake)
+
+    def _take_records(self, data: bytes) -> None:
+        """Put together what records carry (RFC 8446 section 5.1): a hello may lie in several."""
+        position = 0
+        # Records behind the hello (RFC 8446 section 2.3: data sent early) are not looked at.
+        while len(data) - position >= _RECORD_HEAD and not _is_complete(self._handshake):
+            size = int.from_bytes(data[position + 3 : position + 5], "big")
+            if data[position] != _HANDSHAKE or data[position + 1] != 3 or not 0 < size <= _LARGEST:
+                raise NotClientHello
+            end = position + _RECORD_HEAD + size
+            if end > len(data):
+                break
+            self._handshake += data[position + _RECORD_HEAD : end]
+            position = end
+        self._data = data[position:]
+
+
+def _is_complete(handshake: bytearray) -> bool:
+    """Say whether a hello is all there.
+
     :raises NotClientHello: when it is none, or too large.
     """
-    handshake = _handshake(data)
+    if handshake and handshake[0] != _CLIENT_HELLO:
+        raise NotClientHello
     if len(handshake) < 4:
-        if handshake and handshake[0] != _CLIENT_HELLO:
-            raise NotClientHello
+        return False
+    size = int.from_bytes(handshake[1:4], "big")
+    if size > _LARGEST:
+        raise NotClientHello
+    return len(handshake) >= 4 + size
+
+
+def _hello(handshake: bytearray) -> ClientHello | None:
+    if not _is_complete(handshake):
         return None
     size = int.from_bytes(handshake[1:4], "big")
-    if handshake[0] != _CLIENT_HELLO or size > _LARGEST:
-        raise NotClientHello
-    if len(handshake) < 4 + size:
-        return None
-    body = _Reader(handshake[4 : 4 + size])
+    body = _Reader(bytes(handshake[4 : 4 + size]))
     body.take(2 + 32)  # version, random
     body.vector(1)  # session
     body.vector(2)  # cipher suites
@@ -68,22 +105,6 @@ def read_client_hello(data: bytes) -> ClientHello | None:
         if kind == _SERVER_NAME:
             return ClientHello(_host_name(value))
     return ClientHello("")
-
-
-def _handshake(data: bytes) -> bytes:
-    """Put together what records carry (RFC 8446 section 5.1): a hello may lie in several."""
-    whole = b""
-    position = 0
-    while len(data) - position >= _RECORD_HEAD:
-        size = int.from_bytes(data[position + 3 : position + 5], "big")
-        if data[position] != _HANDSHAKE or data[position + 1] != 3 or not 0 < size <= _LARGEST:
-            raise NotClientHello
-        position += _RECORD_HEAD
-        whole += data[position : position + size]
-        position += size
-        if len(whole) > 2 * _LARGEST:
-            raise NotClientHello
-    return whole
 
 
 def _host_name(extension: bytes) -> str:

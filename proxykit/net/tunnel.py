@@ -9,7 +9,11 @@ from typing import Any
 from attrs import frozen
 from twisted.internet.interfaces import ISSLTransport
 
-from .sweeper import NEVER, Sweeper
+from .buffering import unsent
+from .sweeper import Sweeper
+
+# How long a side that is being closed may take nothing of what it was sent; see ``Times.body``.
+_LEAVING_SECONDS = 60.0
 
 
 @frozen(slots=True, eq=False)
@@ -48,6 +52,8 @@ class Tunnel:
         self._idle_seconds = joint.idle_seconds
         self._ended: Callable[[Tunnel], None] | None = joint.ended
         self._client_done = self._upstream_done = False
+        self._connected = [joint.client, joint.upstream]
+        self._unsent = 0  # when it was last looked at whether they take what they were sent
         self.from_client_bytes = 0
         self.from_upstream_bytes = 0
         self.reason = ""
@@ -83,15 +89,26 @@ class Tunnel:
 
     def client_lost(self) -> None:
         """The client's connection is gone."""
+        self._gone(self._client)
         self._end("closed" if self._upstream_done else "client lost")
 
     def upstream_lost(self) -> None:
         """The other connection is gone."""
+        self._gone(self._upstream)
         self._end("closed" if self._client_done else "upstream lost")
 
     def deadline_passed(self) -> None:
         """Called by the sweeper."""
-        self._end("idle")
+        if self._ended is not None:
+            self._end("idle")
+            return
+        before, self._unsent = self._unsent, sum(map(unsent, self._connected))
+        if self._unsent < before:
+            self._watch_leaving()
+            return
+        # A peer that reads no more would keep its connection, and our end of it, for ever.
+        for transport in self._connected:
+            transport.abortConnection()
 
     def close(self, reason: str) -> None:
         """End both ways now.
@@ -116,8 +133,6 @@ class Tunnel:
             return
         self._ended = None
         self.reason = reason
-        self.deadline = NEVER
-        self._sweeper.discard(self)
         # First, for a transport whose way out is closed already is lost as soon as it is told to.
         ended(self)
         for transport in (self._client, self._upstream):
@@ -125,3 +140,15 @@ class Tunnel:
             transport.loseConnection()
             # A transport that was held back must read again, or it will not see its peer's end.
             transport.resumeProducing()
+        self._unsent = sum(map(unsent, self._connected))
+        self._watch_leaving()
+
+    def _watch_leaving(self) -> None:
+        self.deadline = monotonic() + min(_LEAVING_SECONDS, self._idle_seconds)
+
+    def _gone(self, transport: Any) -> None:
+        """Take note of a transport that is lost; with the last, nothing is left to watch."""
+        if transport in self._connected:
+            self._connected.remove(transport)
+        if not self._connected:
+            self._sweeper.discard(self)

@@ -24,6 +24,10 @@ from ..net.tunnel import Tunnel
 from .failures import upstream_error
 from .unwanted import Unwanted, is_short
 
+# Interim responses to one request. They are sent on as they come, so what a client does not read
+# of them is heaped up here. Precedent: HTTP/1 in Go took 5 for long.
+_MOST_INTERIM = 64
+
 
 class State(enum.Enum):
     """Where a connection is in its life."""
@@ -113,6 +117,8 @@ class UpstreamConnection(TwistedProtocol):
         self._touched = False  # a byte of the response came
         self._held = False  # the taker wants nothing for now
         self._end_held = False  # a response without content ended while it was held
+        self._end: Failure | None = None  # the connection ended while it was held
+        self._interim = (0, 0)  # the request that interim responses came for, and how many
         self.state = State.IDLE
         self.served = 0
         self.peer = ""
@@ -186,6 +192,8 @@ class UpstreamConnection(TwistedProtocol):
             self._ended(taker, EMPTY_SECTION)
         else:
             self._advance(taker)
+        if self._end is not None:
+            self._connection_ended(self._end)
 
     def abandon(self) -> None:
         """Nobody wants the response any more: close at once."""
@@ -259,6 +267,7 @@ class UpstreamConnection(TwistedProtocol):
             taker.tunnel_offered(response, self._reader.take_buffer())
             return
         if status < 200:
+            self._count_interim()
             taker.interim_received(response)
             return
         section = response.section
@@ -277,6 +286,17 @@ class UpstreamConnection(TwistedProtocol):
                 self._end_held = True
             else:
                 self._ended(self._taker, EMPTY_SECTION)
+
+    def _count_interim(self) -> None:
+        """Count an interim response; for the others, nothing is counted or set back.
+
+        :raises BadResponse: when there are too many.
+        """
+        request, number = self._interim
+        number = number + 1 if request == self.served else 1
+        if number > _MOST_INTERIM:
+            raise BadResponse(f"there are more than {_MOST_INTERIM} interim responses")
+        self._interim = (self.served, number)
 
     def _ended(self, taker: ResponseTaker, trailers: FieldSection) -> None:
         self._taker = None
@@ -302,7 +322,8 @@ class UpstreamConnection(TwistedProtocol):
             self.state = State.CLOSED
             self.deadline = NEVER
             self._owner.lost(self)
-        self.transport.abortConnection()
+        if self._end is None:
+            self.transport.abortConnection()
 
     def readConnectionLost(self) -> None:
         """The server will send no more: the end of a tunnel's one way, else of everything."""
@@ -323,7 +344,14 @@ class UpstreamConnection(TwistedProtocol):
 
     def _connection_ended(self, reason: Failure) -> None:
         taker = self._taker
-        if taker is not None:
+        if taker is not None and self._held:
+            # What was read before is the taker's still, when it wants it. TLS tells of the end
+            # with the last of it, however little was wanted.
+            if self._end is None:
+                self._end = reason
+                self._persistent = False
+                self.transport.abortConnection()
+        elif taker is not None:
             # RFC 9112 section 8: only an orderly end is the end of content that lasts until then.
             # A server that was killed resets its connections.
             end = self._reader.close() if reason.check(ConnectionDone) else None

@@ -111,6 +111,19 @@ def test_a_trusted_proxy_is_believed_and_nobody_else():
     assert not [line for line in others if b"203.0.113.1" in line]
 
 
+@pytest.mark.parametrize("name", [b"X_Forwarded_For", b"x-forwarded_proto", b"X_Real_IP"])
+def test_a_forwarding_field_is_known_by_the_name_that_a_gateway_makes_of_it(name):
+    """RFC 3875 section 4.1.18: to a CGI or WSGI server a hyphen and an underscore are the same."""
+    assert not [line for line in sent(REVERSE, name + b": 203.0.113.1\r\n") if b"203" in line]
+
+
+def test_what_a_trusted_proxy_passes_on_of_an_address_that_has_a_zone_is_the_address():
+    reader = RequestReader(HeadLimits())
+    reader.feed(b'GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: fe80::1%\xe9 "x, 192.0.2.8\r\n\r\n')
+
+    assert REVERSE.client_address("192.0.2.9", reader.next_event().section) == "fe80::1"
+
+
 @pytest.mark.parametrize("peer", ["192.0.2.9", "198.51.100.7"])
 @pytest.mark.parametrize("disclosure", [Disclosure.NOTHING, Disclosure.PROXY])
 def test_servers_are_told_no_more_than_is_disclosed(disclosure, peer):

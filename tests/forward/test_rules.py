@@ -35,7 +35,7 @@ def test_a_pattern_is_for_a_domain_or_for_addresses(pattern, host, expected):
 @pytest.mark.parametrize(
     "host",
     ["127.0.0.1", "::1", "::ffff:10.0.0.1", "10.1", "0177.0.0.1", "3232235777", "0", "localhost",
-     "localhost.", "x.localhost", "169.254.169.254", "fe80::1"],
+     "localhost.", "x.localhost", "169.254.169.254", "fe80::1", "fec0::1", "192.0.0.192"],
 )  # fmt: skip
 def test_an_address_inside_is_known_in_every_form(host):
     with pytest.raises(DestinationProhibited):

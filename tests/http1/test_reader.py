@@ -268,3 +268,10 @@ def test_every_refusal_says_why():
     """The sentence is for the log and the page."""
     with pytest.raises(ProxykitError, match="folded"):
         read_request(b"GET / HTTP/1.1\r\n" + HOST + b"X: a\r\n b\r\n\r\n")
+
+
+def test_a_response_without_fields_does_not_let_a_request_without_host_pass():
+    read_response(b"HTTP/1.1 200 OK\r\n\r\n")
+
+    with pytest.raises(BadRequest, match="no Host"):
+        read_request(b"GET / HTTP/1.1\r\n\r\n")

@@ -239,3 +239,17 @@ def test_an_error_page_is_as_accept_asks(start):
     assert b"Content-Type: text/plain" in text
     assert b"Proxy-Status: proxykit-" in text
     assert b"error=connection_refused" in text
+
+
+def test_a_server_that_never_comes_to_its_response_for_interim_ones_is_a_502(proxy, script):
+    """What a client does not read of them would be heaped up in the proxy."""
+
+    def flood(connection, head):
+        while True:
+            connection.sendall(b"HTTP/1.1 103 Early Hints\r\nLink: <%s>\r\n\r\n" % (b"x" * 8000))
+
+    script(flood)
+    answer = exchange(proxy.address, CLOSE)
+
+    assert answer.count(b"HTTP/1.1 103 ") <= 100
+    assert b"HTTP/1.1 502 " in answer

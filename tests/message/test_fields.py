@@ -93,3 +93,13 @@ def test_fields_are_cut_out_of_lines_and_the_rest_is_left(fields, names):
     kept = tuple(field for field in fields if field[0].lower() not in names)
 
     assert lines_without(FieldSection(fields).lines, names) == FieldSection(kept).lines
+
+
+@pytest.mark.parametrize("name", [b"x-remote-user", b"X_Remote_User", b"x-remote_user"])
+def test_a_field_that_is_put_in_is_the_only_one_that_a_gateway_takes_for_it(name):
+    """RFC 3875 section 4.1.18: a hyphen and an underscore are one to what is built like CGI."""
+    headers = Headers([(name, b"root"), (b"X-Remote-Users", b"1")])
+
+    headers.set(b"X-Remote-User", b"ada")
+
+    assert list(headers) == [(b"X-Remote-Users", b"1"), (b"X-Remote-User", b"ada")]

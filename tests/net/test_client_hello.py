@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ssl
+import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxykit.net.client_hello import NotClientHello, begins_tls, read_client_hello
+from proxykit.net.client_hello import HelloReader, NotClientHello, begins_tls
 
 
 def hello(name, **options):
@@ -23,6 +24,11 @@ def hello(name, **options):
     with pytest.raises(ssl.SSLWantReadError):
         client.do_handshake()
     return outgoing.read()
+
+
+def read_client_hello(data):
+    """Read all that came so far."""
+    return HelloReader().feed(data)
 
 
 def in_records(data, size):
@@ -99,3 +105,21 @@ def test_no_bytes_break_it(data):
 @pytest.mark.parametrize("data", [b"GET / HTTP/1.1\r\n", b"\r\n", b"PRI * HTTP/2.0"])
 def test_http_does_not_begin_so(data):
     assert not begins_tls(data)
+
+
+def test_what_is_sent_early_behind_it_is_not_looked_at_either():
+    """RFC 8446 section 2.3, and appendix D.4 for the change of cipher."""
+    early = b"\x14\x03\x03\x00\x01\x01\x17\x03\x03\x00\x10" + b"e" * 16
+
+    assert read_client_hello(hello("a.example") + early).server_name == "a.example"
+
+
+def test_it_is_not_read_anew_for_each_byte_that_comes():
+    """A hello of 16 KiB in records of a byte: what is quadratic takes minutes here."""
+    reader = HelloReader()
+    data = in_records(b"\x16\x03\x01\x00\x00\x01\x00\x40\x00" + bytes(16 * 1024 - 1), 1)
+    started = time.process_time()
+
+    for n in range(len(data)):
+        assert reader.feed(data[n : n + 1]) is None
+    assert time.process_time() - started < 5

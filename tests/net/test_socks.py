@@ -89,6 +89,8 @@ def test_nothing_is_read_behind_refused_credentials():
         (b"\x05\x01\x00\x05\x01\x00\x03\x03a b\x00\x50", "neither a name nor an address"),
         (b"\x05\x01\x00\x05\x01\x00\x03\x03a:b\x00\x50", "neither a name nor an address"),
         (b"\x05\x01\x00\x05\x01\x00\x03\x02\xc3\xa9\x00\x50", "neither a name nor an address"),
+        (b"\x05\x01\x00\x05\x01\x00\x03\x09" + b"fe80::1%1\x00\x50", "neither a name nor"),
+        (b"\x05\x01\x00\x05\x01\x00\x03\x0c" + b"2600::1%\r\nX:y\x00\x50", "neither a name nor"),
         (b"\x04\x01\x00\x50\x7f\x00\x00\x01" + b"x" * 300, "the user's id does not end"),
         (b"\x04\x01\x00\x50\x00\x00\x00\x01\x00" + b"x" * 300, "the name does not end"),
         (b"\x04\x01\x00\x50\x00\x00\x00\x01\x00\x00", "neither a name nor an address"),

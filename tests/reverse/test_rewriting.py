@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxykit.errors import BadRequest
 from proxykit.message.path import normalised_path
 from proxykit.message.pattern import Pattern
 from proxykit.reverse.fixed_answers import redirect
@@ -79,7 +80,10 @@ def test_the_first_rule_that_matches_is_taken_and_a_result_names_no_other_host()
 )
 def test_what_is_left_of_a_stripped_path_stays_where_the_route_saw_it(rest):
     target = "/api/" + rest
-    seen = normalised_path(target)
+    try:
+        seen = normalised_path(target)
+    except BadRequest:
+        return  # nor is it rewritten: the route refused it
     left = rewrite_of("/api", (), "")(target.encode()).decode()
 
     assert left.startswith("/")

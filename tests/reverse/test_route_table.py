@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxykit.engine.pipeline import Route
-from proxykit.errors import NoRoute, WrongListener
-from proxykit.message.path import PathMatch
+from proxykit.errors import BadRequest, NoRoute, WrongListener
+from proxykit.message.path import PathMatch, normalised_path
 from proxykit.reverse.conditions import (
     Conditions,
     HostMatch,
@@ -39,6 +39,14 @@ def conditions_of(host=(), path=None, methods=(), clients=()):
     return Conditions(HostMatch.of(host), PathMatch.of(path) if path else None, tuple(others))
 
 
+def leads_to_one_place(path):
+    try:
+        normalised_path(path)
+    except BadRequest:
+        return False
+    return True
+
+
 # Few names and segments, so that routes overlap and requests hit.
 NAMES = st.sampled_from(["a.example", "b.example", "x.a.example", "y.x.a.example", "c.test"])
 HOSTS = st.one_of(
@@ -47,7 +55,11 @@ HOSTS = st.one_of(
     st.sampled_from(["*.example", "*", "~ ^[a-b]\\.", "~ test$", "*.y.x.a.example"]),
 )
 SEGMENTS = st.sampled_from(["a", "b", "ab", "c", "%2e%2e", ".", "a%2Fb", "", "caf%c3%a9"])
-PATHS = st.lists(SEGMENTS, max_size=5).map(lambda parts: "/" + "/".join(parts))
+PATHS = (
+    st.lists(SEGMENTS, max_size=5)
+    .map(lambda parts: "/" + "/".join(parts))
+    .filter(leads_to_one_place)
+)
 EXPRESSIONS = st.sampled_from(
     [
         "^/a/",

@@ -23,6 +23,9 @@ def host_of(name: bytes) -> str:
     :raises MalformedSocks: when it is neither.
     """
     try:
+        # A zone (RFC 4007 section 11) may hold anything: line ends, which a parent would be sent.
+        if b"%" in name:
+            raise ValueError
         return str(ipaddress.ip_address(name.decode("ascii").strip("[]")))
     except ValueError:
         if not _NAME.match(name):

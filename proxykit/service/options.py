@@ -114,9 +114,7 @@ class ForwardOptions(_Mode):
         self._socks.append(endpoint)
 
     def opt_parent(self, url: str) -> None:
-        """Send through a parent: http://, https://, socks5:// or socks4://. Repeats: the next is
-        asked when one fails.
-        """
+        """Send through a parent: http://, https://, socks5:// or socks4://. Repeats, best first."""
         self._parents.append(url)
 
     def opt_allow(self, network: str) -> None:
@@ -224,7 +222,7 @@ class ServeOptions(usage.Options):
 class Options(usage.Options):
     """``twistd proxykit``."""
 
-    synopsis = "[twistd options] proxykit {forward|reverse|serve} [options]"
+    synopsis = "{forward|reverse|serve} [options]"
     subCommands = [
         ["forward", None, ForwardOptions, "A forward proxy, for clients."],
         ["reverse", None, ReverseOptions, "A reverse proxy, for servers."],

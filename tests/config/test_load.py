@@ -187,3 +187,21 @@ def test_a_pool_finds_failing_servers_by_itself_unless_told_not_to():
     assert pool("outlier = false").outlier is None
     assert pool("breaker = true").breaker.failures == 5
     assert pool('health = { status = ["2xx", 404] }').health.status == [(200, 299), (404, 404)]
+
+
+def test_names_of_nothing_are_said_beside_whatever_else_is_wrong():
+    text = GOOD.replace('pool = "app"', 'pool = "ap"\ncache = "main"').replace(
+        "connect_timeout", "conect_timeout"
+    )
+
+    assert [problem.partition(": ")[2] for problem in errors_of(text)] == [
+        "pool.app.conect_timeout: unknown key; did you mean 'connect_timeout'?",
+        "reverse.site.routes[0].pool: there is no pool 'ap'; did you mean 'app'?",
+        "reverse.site.routes[0].cache: there is no cache 'main'",
+    ]
+
+
+def test_a_pool_without_servers_is_told_in_plain_words():
+    problems = errors_of(GOOD.replace('servers = ["http', 'servers = []\n# "http'))
+
+    assert problems == ["f.toml:3: pool.app.servers: needs at least 1"]

@@ -232,3 +232,26 @@ def test_systemd_is_told_that_a_reload_is_over_whatever_was_raised_in_it(tmp_pat
         service.reload()
 
     assert told == ["RELOADING=1", "READY=1"]
+
+
+def test_a_start_that_cannot_be_is_told_in_lines_and_not_by_a_traceback(tmp_path):
+    file = tmp_path / "proxykit.toml"
+    file.write_text(
+        '[forward.a]\nlisten = ["127.0.0.1:0"]\n[[forward.a.filters]]\nuse = "auth"\nusers = "no"\n'
+    )
+    twistd = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]
+
+    done = subprocess.run(
+        [*twistd, "-n", "--pidfile=", "proxykit", "serve", "--config", str(file)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"proxykit: {file}:3: forward.a.filters[0]: "
+        f"{tmp_path / 'no'} cannot be read: No such file or directory\n"
+    )

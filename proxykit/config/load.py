@@ -56,6 +56,8 @@ def parse(text: str, directory: Path, source: str) -> Configuration:
         where = re.search(r"\(at line (\d+), column \d+\)", str(error))
         message = re.sub(r" \(at .*\)$", "", str(error))
         line = int(where[1]) if where else None
+        if "at end of document" in str(error):
+            line = max(1, len(text.splitlines()))
         problem = ConfigurationProblem("", line, f"is not TOML: {message}", source)
         raise ConfigurationErrors([problem]) from error
     return from_mapping(data, directory, source, Places(text))

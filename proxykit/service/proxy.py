@@ -26,7 +26,7 @@ from ..observe.admin.control import Reloads
 from .admin import AdminApi
 from .build import compile_plan
 from .compilation import Environment, ListenerPlan, Plan
-from .listening import endpoint_of, protocol_of
+from .listening import address_text, endpoint_of, protocol_of
 from .log import make_access_log
 
 _log = Logger()
@@ -117,7 +117,8 @@ class ProxyService(Service):
         super().stopService()  # type: ignore[no-untyped-call]
         self._notifier.notify("STOPPING=1")
         grace = self._configuration.process.grace
-        _log.info("stopping: {count} listeners drain", count=len(self._open))
+        in_flight = sum(each.listener.in_flight for each in self._open.values())
+        _log.info("stopping; exchanges in flight: {count}", count=in_flight)
         drained = DeferredList([self._stop_listening(each) for each in self._open.values()])
         timer = self._reactor.callLater(grace, self._grace_is_over)
 
@@ -253,7 +254,9 @@ class ProxyService(Service):
         def opened(port: IListeningPort) -> None:
             self._open[plan.endpoint] = _Open(plan, listener, port, tls)
             _log.info(
-                "{name} listens on {address}", name=plan.pipeline.name, address=port.getHost()
+                "{name} listens on {address}",
+                name=plan.pipeline.name,
+                address=address_text(port.getHost()),
             )
 
         return listening.addCallback(opened)

@@ -205,3 +205,16 @@ def test_a_pool_without_servers_is_told_in_plain_words():
     problems = errors_of(GOOD.replace('servers = ["http', 'servers = []\n# "http'))
 
     assert problems == ["f.toml:3: pool.app.servers: needs at least 1"]
+
+
+def test_a_text_that_ends_too_soon_is_told_with_its_last_line():
+    assert errors_of(GOOD + "oops = [") == [
+        f"f.toml:{GOOD.count(chr(10)) + 1}: is not TOML: Invalid value"
+    ]
+
+
+def test_the_columns_of_the_plug_ins_are_even(capsys):
+    main(["plugins"])
+
+    lines = capsys.readouterr().out.splitlines()
+    assert len({line.index(line.split("  ")[-1].strip()) for line in lines}) == 1

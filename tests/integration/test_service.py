@@ -255,3 +255,45 @@ def test_a_start_that_cannot_be_is_told_in_lines_and_not_by_a_traceback(tmp_path
         f"proxykit: {file}:3: forward.a.filters[0]: "
         f"{tmp_path / 'no'} cannot be read: No such file or directory\n"
     )
+
+
+def run_command(*arguments):
+    """Run a program of this environment to its end."""
+    program = Path(sys.executable).with_name(arguments[0])
+    return subprocess.run(
+        [program, *arguments[1:]], capture_output=True, text=True, timeout=20, check=False
+    )
+
+
+def test_the_help_says_how_each_mode_is_called_and_where_it_listens():
+    said = {
+        mode: run_command("twistd", "proxykit", *mode.split(), "--help").stdout
+        for mode in ("", "forward", "reverse", "serve")
+    }
+
+    begin = "Usage: twistd [options] proxykit"
+    assert said[""].startswith(f"{begin} {{forward|reverse|serve}} [options]\n")
+    for mode in ("forward", "reverse", "serve"):
+        assert said[mode].startswith(f"{begin} {mode} [options]\n")
+    assert "Without --listen, clients connect to 127.0.0.1:3128." in said["forward"]
+    assert "Without --listen, clients connect to 127.0.0.1:8080." in said["reverse"]
+
+
+def test_who_reads_only_the_beginning_of_an_output_is_not_told_of_a_traceback():
+    proxykit = Path(sys.executable).with_name("proxykit")
+
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"'{proxykit}' schema | head -c 10"],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+
+    assert done.stdout == '{\n  "$defs"'[:10]
+    assert not done.stderr
+
+
+def test_the_log_says_where_it_listens_in_an_operators_words(tmp_path, origins):
+    with Proxy(tmp_path, "reverse", "--backend", origins.url) as proxy:
+        wait_for_line(proxy.output, f"reverse.main listens on 127.0.0.1:{proxy.port}")

@@ -102,6 +102,15 @@ class ForwardingRules:
         if via is not None and self.pseudonym in via:
             raise LoopDetected("this request has passed through this proxy before")
 
+    def via_line(self, section: FieldSection) -> bytes:
+        """Write Via for a request that is made anew, as CONNECT to a parent is; ``b""`` for none.
+
+        :param section: the client's fields: who is named there stays so (RFC 9110 section 7.6.3).
+        """
+        if self.disclosure is Disclosure.NOTHING:
+            return b""
+        return b"Via: %s\r\n" % _behind(section.values, b"via", section.options, self._via)
+
     def request_fields(self, exchange: Exchange, identity: object, host: bytes | None) -> bytes:
         """Write the fields of a request as they go upstream, without those of its framing.
 

@@ -41,7 +41,8 @@ def _check(file: Path) -> int:
         plan = compile_plan(configuration, environment, ())
         for _, each in plan.filters:
             if IChecked.providedBy(each):
-                print(*each.check(), sep="\n")
+                for line in each.check():
+                    print(line)
     except (ConfigurationErrors, ConfigurationError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -39,6 +39,9 @@ class Log(Options):
         default="combined",
         description="common, combined, json, or a format string with {fields}.",
     )
+    level: Literal["debug", "info", "warn", "error"] = Field(
+        default="info", description="From which level on the proxy's own log is written."
+    )
     addresses: Literal["full", "hash", "omit"] = Field(
         default="full", description="Clients' addresses: as they are, as pseudonyms, or not at all."
     )

@@ -28,6 +28,7 @@ from .build import compile_plan
 from .compilation import Environment, ListenerPlan, Plan
 from .listening import address_text, endpoint_of, protocol_of
 from .log import make_access_log
+from .log_level import set_level
 
 _log = Logger()
 
@@ -74,6 +75,7 @@ class ProxyService(Service):
     def privilegedStartService(self) -> None:
         """Open the listening sockets, before privileges are shed."""
         super().privilegedStartService()  # type: ignore[no-untyped-call]
+        set_level(self._configuration.log.level)
         # Before anybody can see that it listens, and so could think that it takes signals.
         self._on_signal(signal.SIGHUP, self.reload)
         self._on_signal(signal.SIGUSR1, self.reopen_logs)
@@ -180,6 +182,7 @@ class ProxyService(Service):
         old, self._plan = self._plan, plan
         plan.inherit(old)
         self._configuration = configuration
+        set_level(configuration.log.level)
         if access_log is not self._access_log:
             access_log.start()
             self._access_log.give_way(access_log)

@@ -112,6 +112,17 @@ def test_the_command_checks_a_file(tmp_path, capsys):
     assert "did you mean 'forward'?" in capsys.readouterr().err
 
 
+def test_a_filter_that_has_nothing_to_say_adds_no_line(tmp_path, capsys):
+    file = tmp_path / "f.toml"
+    file.write_text(
+        '[forward.a]\nlisten = "127.0.0.1:3128"\n[[forward.a.filters]]\nuse = "access"\n'
+    )
+
+    main(["check", str(file)])
+
+    assert capsys.readouterr().out == f"{file}: fine, 1 listener, 0 pools\n"
+
+
 def test_every_sample_configuration_is_good(capsys):
     samples = sorted((Path(__file__).parents[2] / "etc").glob("*.toml"))
     assert samples

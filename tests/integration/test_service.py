@@ -297,3 +297,18 @@ def test_who_reads_only_the_beginning_of_an_output_is_not_told_of_a_traceback():
 def test_the_log_says_where_it_listens_in_an_operators_words(tmp_path, origins):
     with Proxy(tmp_path, "reverse", "--backend", origins.url) as proxy:
         wait_for_line(proxy.output, f"reverse.main listens on 127.0.0.1:{proxy.port}")
+
+
+def test_the_logs_level_holds_from_the_start_and_changes_with_a_reload(tmp_path, origins):
+    port = free_port()
+    file = tmp_path / "proxykit.toml"
+    quiet = configuration(port, origins).replace("[log]", '[log]\nlevel = "error"')
+    file.write_text(quiet)
+    with Proxy(tmp_path, "serve", "--config", str(file), port=port) as proxy:
+        file.write_text("[log")
+        proxy.process.send_signal(signal.SIGHUP)
+        wait_for_line(proxy.output, "the configuration is not reloaded")
+        assert "listens on" not in proxy.output.read_text()
+        file.write_text(quiet.replace('"error"', '"info"'))
+        proxy.process.send_signal(signal.SIGHUP)
+        wait_for_line(proxy.output, "the configuration was reloaded")

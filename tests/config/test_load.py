@@ -151,6 +151,9 @@ def test_one_value_of_any_kind_stands_for_a_list_of_one():
 
     assert route.methods == ["GET"]
     assert [rule.to for rule in route.rewrite] == ["/b"]
+    for servers in ('"http://a"', '{ url = "http://a" }'):
+        one = parse(POOL.format(f"servers = {servers}"), Path("."), "f.toml")
+        assert [server.url for server in one.pool["a"].servers] == ["http://a"]
 
 
 POOL = '[pool.a]\n{}\n[reverse.r]\nlisten = ":1"\n[[reverse.r.routes]]\npool = "a"\n'

@@ -312,3 +312,18 @@ def test_the_logs_level_holds_from_the_start_and_changes_with_a_reload(tmp_path,
         file.write_text(quiet.replace('"error"', '"info"'))
         proxy.process.send_signal(signal.SIGHUP)
         wait_for_line(proxy.output, "the configuration was reloaded")
+
+
+def test_a_daemon_whose_access_log_goes_nowhere_says_so(tmp_path, origins):
+    port = free_port()
+    pid = tmp_path / "twistd.pid"
+    log = tmp_path / "twistd.log"
+    twistd = Path(sys.executable).with_name("twistd")
+    options = ["--pidfile", pid, "--logfile", log, "--rundir", tmp_path]
+    mode = ["reverse", "--listen", f"127.0.0.1:{port}", "--backend", origins.url]
+    subprocess.run([twistd, *options, "proxykit", *mode], timeout=20, check=True)
+    try:
+        wait_for_line(log, "standard output, which goes nowhere: name a file")
+    finally:
+        os.kill(int(pid.read_text()), signal.SIGTERM)
+    wait_for_line(log, "Server Shut Down")

@@ -138,7 +138,7 @@ class ProxyService(Service):
     def _grace_is_over(self) -> None:
         _log.warn("the grace is over: what is still in flight is cut")
         for each in self._open.values():
-            each.listener.abort()
+            each.listener.abort("the proxy stops, and the grace is over")
 
     # --- reloading ----------------------------------------------------------------------------
 

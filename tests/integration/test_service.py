@@ -327,3 +327,29 @@ def test_a_daemon_whose_access_log_goes_nowhere_says_so(tmp_path, origins):
     finally:
         os.kill(int(pid.read_text()), signal.SIGTERM)
     wait_for_line(log, "Server Shut Down")
+
+
+def test_what_the_end_of_the_grace_cuts_is_not_said_to_be_the_clients_doing(tmp_path):
+    asked, go_on = threading.Event(), threading.Event()
+
+    def hung(connection, head):
+        asked.set()
+        go_on.wait(10)
+
+    port = free_port()
+    file = tmp_path / "proxykit.toml"
+    with ScriptedOrigin(hung) as origin:
+        text = configuration(port, origin, '[process]\ngrace = "200ms"')
+        file.write_text(text.replace("{status}", "{detail}"))
+        with (
+            Proxy(tmp_path, "serve", "--config", str(file), port=port) as proxy,
+            socket.create_connection(proxy.address, timeout=5) as client,
+        ):
+            client.sendall(GET)
+            assert asked.wait(5)
+            proxy.process.send_signal(signal.SIGTERM)
+            proxy.process.wait(5)
+        go_on.set()
+
+    lines = (tmp_path / "access.log").read_text()
+    assert lines == "GET / the proxy stops, and the grace is over\n"

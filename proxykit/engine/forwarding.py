@@ -93,15 +93,6 @@ class ForwardingRules:
                 return address
         return address
 
-    def check_loop(self, section: FieldSection) -> None:
-        """Refuse a request that has been here before.
-
-        :raises LoopDetected: when our own name stands in Via.
-        """
-        via = section.values.get(b"via")
-        if via is not None and self.pseudonym in via:
-            raise LoopDetected("this request has passed through this proxy before")
-
     def via_line(self, section: FieldSection) -> bytes:
         """Write Via for a request that is made anew, as CONNECT to a parent is; ``b""`` for none.
 
@@ -110,6 +101,15 @@ class ForwardingRules:
         if self.disclosure is Disclosure.NOTHING:
             return b""
         return b"Via: %s\r\n" % _behind(section.values, b"via", section.options, self._via)
+
+    def check_loop(self, section: FieldSection) -> None:
+        """Refuse a request that has been here before.
+
+        :raises LoopDetected: when our own name stands in Via.
+        """
+        via = section.values.get(b"via")
+        if via is not None and self.pseudonym in via:
+            raise LoopDetected("this request has passed through this proxy before")
 
     def request_fields(self, exchange: Exchange, identity: object, host: bytes | None) -> bytes:
         """Write the fields of a request as they go upstream, without those of its framing.

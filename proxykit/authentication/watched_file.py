@@ -51,7 +51,9 @@ class WatchedFile(Generic[Value]):
         self._failed: Signature | None = None
         try:
             self._signature, self.value = self._read()
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
+        except ValueError as error:
             raise ConfigurationError(f"{path}: {error}") from error
 
     def look(self) -> None:

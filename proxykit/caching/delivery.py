@@ -193,8 +193,11 @@ class Delivery:
     def error_for(self, reader: Reader, error: ProxykitError, *, answered: bool) -> ProxykitError:
         """Give the error that a reader is told: 504 where nothing stale may stand in.
 
+        Its log says which server failed.
+
         :param answered: whether the server has answered, and failed later.
         """
+        self._note_server(reader)
         never_stale = any(
             stored.head.terms.never_stale and reader.asked.matches(stored.head)
             for stored in self._plan.candidates
@@ -207,3 +210,5 @@ class Delivery:
         exchange = reader.relay.exchange
         exchange.upstream = self._exchange.upstream
         exchange.reused = self._exchange.reused
+        if reader.asked is self._asked:  # the others were not sent anywhere
+            exchange.attempts = self._exchange.attempts

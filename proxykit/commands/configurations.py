@@ -41,12 +41,18 @@ def _check(file: Path) -> int:
         plan = compile_plan(configuration, environment, ())
         for _, each in plan.filters:
             if IChecked.providedBy(each):
-                print(*each.check(), sep="\n")
+                for line in each.check():
+                    print(line)
     except (ConfigurationErrors, ConfigurationError) as error:
         print(error, file=sys.stderr)
         return 1
-    print(f"{file}: fine, {len(plan.listeners)} listeners, {len(configuration.pool)} pools")
+    listeners = _counted(len(plan.listeners), "listener")
+    print(f"{file}: fine, {listeners}, {_counted(len(configuration.pool), 'pool')}")
     return 0
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def _schema() -> int:
@@ -60,7 +66,8 @@ def _plugins() -> int:
         "balancer": balancer_factories(),
         "store": store_factories(),
     }
+    width = max(len(name) for factories in kinds.values() for name in factories)
     for kind, factories in kinds.items():
         for name, factory in sorted(factories.items()):
-            print(f"{kind:9} {name:16} {factory.description}")
+            print(f"{kind:9} {name:{width}}  {factory.description}")
     return 0

@@ -19,4 +19,6 @@ class ListenerTls(Options):
     """TLS on a listener."""
 
     listen: Endpoints = Field(description="Where clients connect with TLS.", min_length=1)
-    certificates: list[CertificatePair] = Field(min_length=1, max_length=1)
+    certificates: list[CertificatePair] = Field(
+        min_length=1, max_length=1, description="One, for now, for all names."
+    )

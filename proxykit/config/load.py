@@ -9,7 +9,6 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
-from attrs import frozen
 from pydantic import BaseModel, ValidationError
 
 from ..options import NamesPool
@@ -19,39 +18,16 @@ from .filter_entry import FilterEntry
 from .models import Configuration
 from .places import KeyPath, Places
 from .plugin_entry import PluginEntry
+from .problems import ConfigurationErrors, ConfigurationProblem, Origin, key_text
 from .registry import balancer_factories, filter_factories, store_factories
 
-
-@frozen(slots=True)
-class ConfigurationProblem:
-    """One thing that is wrong.
-
-    :ivar path: the key's path, ``reverse.site.routes[0].pool`` for instance.
-    :ivar line: where it stands, ``None`` when it stands nowhere.
-    :ivar message: what is wrong, for the operator.
-    :ivar source: the file's name, or where else the configuration came from.
-    """
-
-    path: str
-    line: int | None
-    message: str
-    source: str
-
-    def __str__(self) -> str:
-        place = self.source if self.line is None else f"{self.source}:{self.line}"
-        return f"{place}: {self.path}: {self.message}" if self.path else f"{place}: {self.message}"
-
-
-class ConfigurationErrors(Exception):
-    """Everything that is wrong with a configuration, in the order of its lines.
-
-    :ivar problems: never none.
-    """
-
-    def __init__(self, problems: Iterable[ConfigurationProblem]) -> None:
-        """Take the problems."""
-        self.problems = sorted(problems, key=lambda problem: problem.line or 0)
-        super().__init__("\n".join(map(str, self.problems)))
+__all__ = [
+    "ConfigurationErrors",
+    "ConfigurationProblem",
+    "from_mapping",
+    "load",
+    "parse",
+]
 
 
 def load(path: Path) -> Configuration:
@@ -80,6 +56,8 @@ def parse(text: str, directory: Path, source: str) -> Configuration:
         where = re.search(r"\(at line (\d+), column \d+\)", str(error))
         message = re.sub(r" \(at .*\)$", "", str(error))
         line = int(where[1]) if where else None
+        if "at end of document" in str(error):
+            line = max(1, len(text.splitlines()))
         problem = ConfigurationProblem("", line, f"is not TOML: {message}", source)
         raise ConfigurationErrors([problem]) from error
     return from_mapping(data, directory, source, Places(text))
@@ -95,11 +73,8 @@ def from_mapping(
 
     :raises ConfigurationErrors: for all that is wrong in it.
     """
-
-    def problem(path: KeyPath, message: str) -> ConfigurationProblem:
-        line = places.line(path) if places is not None else None
-        return ConfigurationProblem(_text(path), line, message, source)
-
+    origin = Origin(source, places)
+    problem = origin.problem
     try:
         configuration = Configuration.model_validate(data)
     except ValidationError as error:
@@ -108,8 +83,9 @@ def from_mapping(
         found += [problem(*each) for each in _filter_problems_in(data)]
         found += [problem(*each) for each in _balancer_problems_in(data)]
         found += [problem(*each) for each in _cache_problems_in(data)]
+        found += [problem(*each) for each in _name_problems_in(data)]
         raise ConfigurationErrors(found) from error
-    configuration.place(directory)
+    configuration.place(directory, origin)
     found = [problem(*each) for each in _cross_problems(configuration)]
     if found:
         raise ConfigurationErrors(found)
@@ -135,6 +111,10 @@ def _message(model: type[BaseModel], error: Any, location: KeyPath) -> str:
         return f"unknown key; did you mean {near[0]!r}?" if near else "unknown key"
     if kind == "missing":
         return "is missing"
+    if kind == "too_short":
+        return f"needs at least {error['ctx']['min_length']}"
+    if kind == "too_long":
+        return f"takes at most {error['ctx']['max_length']}"
     message = str(error["msg"]).removeprefix("Value error, ")
     return message[:1].lower() + message[1:] if kind != "value_error" else message
 
@@ -227,6 +207,43 @@ def _cache_problems_in(data: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]
         except ValidationError:
             continue  # said already
         yield from _resolve_store(cache, name)
+
+
+def _name_problems_in(data: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
+    """Check the names of pools and caches in a configuration that is wrong elsewhere."""
+    for kind in ("forward", "reverse"):
+        for name, listener in _tables(data.get(kind)):
+            yield from _name_problems_of(listener, (kind, name), data)
+            routes = listener.get("routes")
+            for index, route in enumerate(routes if isinstance(routes, list) else ()):
+                if isinstance(route, Mapping):
+                    yield from _name_problems_of(route, (kind, name, "routes", index), data)
+
+
+def _name_problems_of(
+    where: Mapping[str, Any], path: KeyPath, data: Mapping[str, Any]
+) -> Iterator[tuple[KeyPath, str]]:
+    cache = where.get("cache")
+    split = where.get("split")
+    shares = split.get("pools") if isinstance(split, Mapping) else None
+    named: list[tuple[KeyPath, str, Any]] = [
+        (("pool",), "pool", where.get("pool")),
+        (("cache",), "cache", cache.get("use") if isinstance(cache, Mapping) else cache),
+    ]
+    for pool in shares if isinstance(shares, Mapping) else ():
+        named.append((("split", "pools", pool), "pool", pool))
+    for key, kind, name in named:
+        table = data.get(kind)
+        known = list(table) if isinstance(table, Mapping) else []
+        if isinstance(name, str) and name not in known:
+            yield (*path, *key), _unknown(name, known, kind)
+
+
+def _tables(value: Any) -> list[tuple[str, Mapping[str, Any]]]:
+    """Give the tables in a table that may be none."""
+    if not isinstance(value, Mapping):
+        return []
+    return [(name, each) for name, each in value.items() if isinstance(each, Mapping)]
 
 
 def _resolve_store(cache: Cache, name: str) -> Iterator[tuple[KeyPath, str]]:
@@ -349,16 +366,9 @@ def _doubled_listeners(configuration: Configuration) -> Iterator[tuple[KeyPath, 
             if endpoint in seen:
                 yield path, f"{endpoint} is also what {seen[endpoint]} listens on"
             else:
-                seen[endpoint] = _text(path)
+                seen[endpoint] = key_text(path)
 
 
 def _unknown(name: str, known: Iterable[str], kind: str) -> str:
     near = get_close_matches(name, list(known), 1)
     return f"there is no {kind} {name!r}" + (f"; did you mean {near[0]!r}?" if near else "")
-
-
-def _text(path: KeyPath) -> str:
-    text = ""
-    for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
-    return text

@@ -17,6 +17,7 @@ from .cache import Cache
 from .field_types import Count
 from .forward import ForwardListener
 from .pool import Pool
+from .problems import Origin
 from .reverse import ReverseListener
 
 
@@ -37,6 +38,9 @@ class Log(Options):
     format: str = Field(
         default="combined",
         description="common, combined, json, or a format string with {fields}.",
+    )
+    level: Literal["debug", "info", "warn", "error"] = Field(
+        default="info", description="From which level on the proxy's own log is written."
     )
     addresses: Literal["full", "hash", "omit"] = Field(
         default="full", description="Clients' addresses: as they are, as pseudonyms, or not at all."
@@ -82,15 +86,22 @@ class Configuration(Options):
     pool: dict[str, Pool] = Field(default={})
     reverse: dict[str, ReverseListener] = Field(default={})
     _directory: Path = PrivateAttr(default=Path("."))
+    _origin: Origin = PrivateAttr(default=Origin())
 
     @property
     def directory(self) -> Path:
         """What relative paths are relative to: the configuration file's directory."""
         return self._directory
 
-    def place(self, directory: Path) -> None:
-        """Say what relative paths are relative to."""
+    @property
+    def origin(self) -> Origin:
+        """Where it came from, to say in which line something is wrong."""
+        return self._origin
+
+    def place(self, directory: Path, origin: Origin) -> None:
+        """Say what relative paths are relative to, and where it came from."""
         self._directory = directory
+        self._origin = origin
 
     @field_validator("cache", "forward", "pool", "reverse")
     @classmethod

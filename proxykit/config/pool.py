@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from ..options import Duration, Options, Size
+from ..options import Duration, OneOrMore, Options, Size
 from .balancer_entry import BalancerEntry, NamedBalancer
 from .field_types import Count, ServerUrl
 from .resilience import (
@@ -55,7 +55,7 @@ class Pool(Options):
         default_factory=lambda: BalancerEntry(use="round-robin"),
         description="The balancer's name, or { use = name, ... } with its options.",
     )
-    servers: list[Annotated[ServerEntry, BeforeValidator(_server_entry)]] = Field(
+    servers: OneOrMore[Annotated[ServerEntry, BeforeValidator(_server_entry)]] = Field(
         default=[], min_length=1, max_length=MOST_SERVERS, description="Or source."
     )
     source: SourceOptions | None = Field(default=None, description="Where servers come from.")

@@ -154,8 +154,11 @@ class ClientConnection(Protocol):
         if self.state in _NOTHING_UNDER_WAY:
             self._close()
 
-    def abort(self) -> None:
-        """Close at once."""
+    def abort(self, why: str = "") -> None:
+        """Close at once; see ``listener.Connection``."""
+        if self._relay is not None:
+            exchange = self._relay.exchange
+            exchange.detail = exchange.detail or why
         self.state = State.CLOSED
         self.transport.abortConnection()
 

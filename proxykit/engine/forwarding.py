@@ -98,6 +98,15 @@ class ForwardingRules:
                 return address
         return address
 
+    def via_line(self, section: FieldSection) -> bytes:
+        """Write Via for a request that is made anew, as CONNECT to a parent is; ``b""`` for none.
+
+        :param section: the client's fields: who is named there stays so (RFC 9110 section 7.6.3).
+        """
+        if self.disclosure is Disclosure.NOTHING:
+            return b""
+        return b"Via: %s\r\n" % _behind(section.values, b"via", section.options, self._via)
+
     def check_loop(self, section: FieldSection) -> None:
         """Refuse a request that has been here before.
 

@@ -41,8 +41,11 @@ class Connection(Protocol):
     def drain(self) -> None:
         """Close if idle, else after the exchange."""
 
-    def abort(self) -> None:
-        """Close at once."""
+    def abort(self, why: str = "") -> None:
+        """Close at once.
+
+        :param why: for the log of what is under way.
+        """
 
 
 class Listener(Factory):
@@ -169,7 +172,10 @@ class Listener(Factory):
             self._drained = Deferred()
         return self._drained
 
-    def abort(self) -> None:
-        """Close every connection, whatever it carries."""
+    def abort(self, why: str) -> None:
+        """Close every connection, whatever it carries.
+
+        :param why: for the log.
+        """
         for connection in list(self._open):
-            connection.abort()
+            connection.abort(why)

@@ -127,7 +127,7 @@ class _HeaderProtocol(Protocol):
         """Close: no exchange is under way."""
         self.abort()
 
-    def abort(self) -> None:
+    def abort(self, why: str = "") -> None:
         """Close at once."""
         self._gone = True
         self.transport.abortConnection()

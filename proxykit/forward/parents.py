@@ -83,7 +83,12 @@ class Parent:
         authority = journey.authority
         ways = self.ways(journey.outgoing)
         straight = ways.address.takes_requests and not journey.tunnel
-        key = (None if straight else authority, journey.outgoing)
+        via = b""
+        if ways.address.takes_requests and not straight:
+            # Without it, proxies that are each other's parents would not know a CONNECT again.
+            exchange = journey.exchange
+            via = exchange.pipeline.rules.via_line(exchange.request.section)
+        key = (None if straight else authority, journey.outgoing, via)
         entry = self._servers.get(key)
         if entry is None:
             if straight:
@@ -91,7 +96,7 @@ class Parent:
                 server.parent_fields = ways.address.fields
             else:
                 assert authority.port is not None
-                connector = ways.to(authority.host, authority.port)
+                connector = ways.to(authority.host, authority.port, via)
                 server = self.make_server(f"{authority.text()} by {self.name}", connector)
             entry = (None, server)
             self._servers.put(key, None, server)

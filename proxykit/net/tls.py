@@ -36,12 +36,12 @@ def server_context(certificate: Path, key: Path) -> CertificateOptions:
     :raises ConfigurationError: when they cannot be read or do not belong together.
     """
     try:
-        chain = x509.load_pem_x509_certificates(certificate.read_bytes())
-    except (OSError, ValueError) as error:
+        chain = x509.load_pem_x509_certificates(_read(certificate))
+    except ValueError as error:
         raise ConfigurationError(f"{certificate} holds no certificate: {error}") from error
     try:
-        private_key = load_pem_private_key(key.read_bytes(), password=None)
-    except (OSError, ValueError, TypeError) as error:
+        private_key = load_pem_private_key(_read(key), password=None)
+    except (ValueError, TypeError) as error:
         raise ConfigurationError(f"{key} holds no usable key: {error}") from error
     if chain[0].public_key() != private_key.public_key():
         raise ConfigurationError(f"the key in {key} is not the certificate's in {certificate}")
@@ -94,10 +94,17 @@ def client_context(
     )
 
 
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"{file} cannot be read: {error.strerror}") from error
+
+
 def _roots(ca_file: Path) -> Any:
     try:
-        certificates = x509.load_pem_x509_certificates(ca_file.read_bytes())
-    except (OSError, ValueError) as error:
+        certificates = x509.load_pem_x509_certificates(_read(ca_file))
+    except ValueError as error:
         raise ConfigurationError(f"{ca_file} holds no certificate: {error}") from error
     return trustRootFromCertificates(
         [Certificate(crypto.X509.from_cryptography(each)) for each in certificates]

@@ -20,6 +20,14 @@ _FLUSH_LINES = 512
 _FLUSH_SECONDS = 1.0
 
 
+def _goes_nowhere(descriptor: int) -> bool:
+    """Say whether a descriptor is that of the null device, as standard output is a daemon's."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(os.devnull))
+    except OSError:
+        return True
+
+
 @implementer(IExchangeObserver)
 class AccessLog:
     """Writes a line for each exchange, many lines at a time.
@@ -52,6 +60,8 @@ class AccessLog:
         """Open the file."""
         if self._path == "-":
             self._descriptor = 1
+            if _goes_nowhere(1):
+                _log.warn("the access log is standard output, which goes nowhere: name a file")
             return
         try:
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC

@@ -18,6 +18,7 @@ from ..errors import ConfigurationError
 from ..observe.admin.token import read_or_make_token
 from ..observe.metrics import Metrics
 from .control import Running, ServiceControl
+from .listening import address_text
 
 if TYPE_CHECKING:
     from ..observe.admin.site import AdminSite
@@ -100,7 +101,7 @@ class AdminApi:
     def _open(self, endpoint: str, site: AdminSite) -> Deferred[Any]:
         def opened(port: IListeningPort) -> bool:
             self._ports[endpoint] = port
-            _log.info("the admin API listens on {address}", address=port.getHost())
+            _log.info("the admin API listens on {address}", address=address_text(port.getHost()))
             return True
 
         def failed(failure: Any) -> bool:

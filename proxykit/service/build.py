@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..config.models import Configuration
+from ..config.problems import ConfigurationErrors
 from ..observe.admin.token import check_token_file
 from .cache import compile_cache
 from .compilation import CachePlan, Compilation, Environment, Plan
@@ -26,18 +27,25 @@ def compile_plan(
     """Compile a configuration.
 
     :param observers: told of each finished exchange, the access log above all.
-    :raises ConfigurationError: for what only shows when it is built, a certificate without its
-        key for instance.
+    :raises ConfigurationErrors: for all that only shows when it is built, a certificate without
+        its key for instance.
     """
-    if configuration.admin is not None:
-        check_token_file(configuration.directory / configuration.admin.token_file)
     compilation = Compilation(configuration, environment, observers)
+    if configuration.admin is not None:
+        with compilation.at("admin", "token_file"):
+            check_token_file(configuration.directory / configuration.admin.token_file)
     for name, cache in configuration.cache.items():
-        compilation.caches[name] = CachePlan(compile_cache(compilation, name, cache))
+        with compilation.at("cache", name):
+            compilation.caches[name] = CachePlan(compile_cache(compilation, name, cache))
     for name, pool in configuration.pool.items():
-        compilation.pools[name] = compile_pool(compilation, name, pool)
+        with compilation.at("pool", name):
+            compilation.pools[name] = compile_pool(compilation, name, pool)
     for name, forward in configuration.forward.items():
-        compile_forward(compilation, f"forward.{name}", forward)
+        with compilation.at("forward", name):
+            compile_forward(compilation, f"forward.{name}", forward)
     for name, reverse in configuration.reverse.items():
-        compile_reverse(compilation, f"reverse.{name}", reverse)
+        with compilation.at("reverse", name):
+            compile_reverse(compilation, f"reverse.{name}", reverse)
+    if compilation.problems:
+        raise ConfigurationErrors(compilation.problems)
     return compilation.plan

@@ -52,7 +52,7 @@ def use_cache(
     :param routes: the names of the routes that use it, ``""`` for all of the listener's.
     """
     namespace = "forward" if forward else listener
-    cache = compilation.caches[model.use]
+    cache = compilation.cache(model.use)
     cache.namespaces.add(namespace.encode("ascii"))
     cache.listeners.add(listener)
     for route in routes:

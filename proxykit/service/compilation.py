@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from hashlib import blake2s
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 from attrs import field, frozen
@@ -15,6 +16,8 @@ from attrs import field, frozen
 from ..caching.shared import SharedCache
 from ..config.listener_tls import ListenerTls
 from ..config.models import Configuration
+from ..config.places import KeyPath
+from ..config.problems import ConfigurationProblem, key_text
 from ..engine.exchange import Exchange
 from ..engine.forwarding import Direction, Disclosure, ForwardingRules
 from ..engine.pipeline import EMPTY_CHAIN, Chain, Pipeline, Times
@@ -29,6 +32,8 @@ from ..upstream.resolution import Resolver
 
 # Part of every listener's name in Via, so that two proxies in a row are not taken for a loop.
 _THIS_PROCESS = os.urandom(8)
+
+_Built = TypeVar("_Built")
 
 
 @frozen(slots=True, eq=False)
@@ -149,10 +154,15 @@ class Plan:
             retire()
 
 
+class NotBuilt(ConfigurationError):
+    """What is needed could not be built itself; why was said there."""
+
+
 class Compilation:
     """One configuration on its way to a plan.
 
     :ivar plan: what is ready by now.
+    :ivar problems: what could not be built by now.
     :ivar pools: by name; compiled before the routes that name them.
     :ivar caches: by name, likewise.
     :ivar context: what plug-ins are given.
@@ -168,6 +178,8 @@ class Compilation:
         """Begin with an empty plan."""
         self.environment = environment
         self.plan = Plan()
+        self.problems: list[ConfigurationProblem] = []
+        self._configuration = configuration
         self.pools: dict[str, Pool] = self.plan.pools
         self.caches: dict[str, CachePlan] = self.plan.caches
         self._limits = limits = configuration.limits
@@ -183,17 +195,42 @@ class Compilation:
             directory=Path(configuration.directory),
             reactor=environment.reactor,
             resolve=environment.resolver.resolve,
-            pool=self._pool,
+            pool=self.pool,
             inherit=self._inherit,
             share=self._share,
         )
         self._inheriting: Counter[tuple[str, ...]] = Counter()
 
-    def _pool(self, name: str) -> Pool:
-        pool = self.pools.get(name)
-        if pool is None:
-            raise ConfigurationError(f"there is no pool {name!r}")
-        return pool
+    @contextmanager
+    def at(self, *path: str | int) -> Iterator[None]:
+        """Note what cannot be built of a key, and go on: all that is wrong is said at once."""
+        try:
+            yield
+        except NotBuilt:
+            pass
+        except ConfigurationError as error:
+            message = str(error).removeprefix(f"{key_text(path)}: ")
+            self.problems.append(self._configuration.origin.problem(path, message))
+
+    def pool(self, name: str) -> Pool:
+        """Give a pool.
+
+        :raises ConfigurationError: when there is none, or it could not be built.
+        """
+        return self._built(name, self.pools, self._configuration.pool, "pool")
+
+    def cache(self, name: str) -> CachePlan:
+        """Give a cache; see ``pool``."""
+        return self._built(name, self.caches, self._configuration.cache, "cache")
+
+    @staticmethod
+    def _built(
+        name: str, built: Mapping[str, _Built], known: Mapping[str, Any], kind: str
+    ) -> _Built:
+        if name in built:
+            return built[name]
+        error = NotBuilt if name in known else ConfigurationError
+        raise error(f"there is no {kind} {name!r}")
 
     def _inherit(self, key: tuple[str, ...], make: Callable[[], Any]) -> Any:
         """See ``BuildContext.inherit``."""
@@ -208,14 +245,17 @@ class Compilation:
             found = inherited[key] = make()
         return found
 
-    def chain(self, entries: Iterable[Any]) -> Chain:
+    def chain(self, entries: Iterable[Any], path: KeyPath) -> Chain:
         """Build filters and compile them.
 
         :param entries: ``config.filter_entry.FilterEntry`` that were resolved.
+        :param path: the key of what has them.
         """
-        entries = list(entries)
-        filters = [entry.factory.build(entry.options, self.context) for entry in entries]
-        self.plan.filters.extend(zip((entry.use for entry in entries), filters, strict=True))
+        filters: list[Any] = []
+        for index, entry in enumerate(entries):
+            with self.at(*path, "filters", index):
+                filters.append(entry.factory.build(entry.options, self.context))
+                self.plan.filters.append((entry.use, filters[-1]))
         return Chain.of(filters) if filters else EMPTY_CHAIN
 
     def pipeline(

@@ -51,9 +51,10 @@ def compile_forward(compilation: Compilation, name: str, model: ForwardListener)
             outgoing=outgoing,
         )
 
-    chain = compilation.chain(model.filters)
+    key = tuple(name.split("."))
+    chain = compilation.chain(model.filters, key)
     parents = compile_parents(
-        compilation, model.parents, make_servers, model.connect_timeout, direct=model.direct
+        compilation, key, model.parents, make_servers, model.connect_timeout, direct=model.direct
     )
     router = ForwardRouter(
         environment.resolver,
@@ -65,7 +66,7 @@ def compile_forward(compilation: Compilation, name: str, model: ForwardListener)
         allow_private=model.allow_private,
         parents=parents,
         siblings=compile_siblings(
-            compilation, model.siblings, make_servers(None), model.connect_timeout
+            compilation, key, model.siblings, make_servers(None), model.connect_timeout
         ),
         outgoing=compile_outgoing(model.outgoing),
         cache=use_cache(compilation, name, model.cache, forward=True) if model.cache else None,
@@ -82,7 +83,8 @@ def compile_forward(compilation: Compilation, name: str, model: ForwardListener)
     )
     compilation.listen(model.listen, pipeline, proxied=model.proxy_protocol)
     if model.tls is not None:
-        compilation.listen_with_tls(model.tls, pipeline, proxied=model.proxy_protocol)
+        with compilation.at(*key, "tls"):
+            compilation.listen_with_tls(model.tls, pipeline, proxied=model.proxy_protocol)
     datagrams = None
     if model.udp:
         reactor = environment.reactor

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.endpoints import _parse, serverFromString
 
 from ..engine.intercepted import InterceptedProtocol
@@ -31,6 +33,20 @@ def protocol_of(plan: ListenerPlan) -> Callable[..., Any]:
         return ServerProtocol
     find = local_address if plan.intercept == "tproxy" else redirected_from
     return partial(InterceptedProtocol, find_destination=find, own_port=_port(plan))
+
+
+def address_text(address: Any) -> str:
+    """Write where something listens as operators write it: ``127.0.0.1:8080``, ``[::1]:8080``.
+
+    :param address: an ``IAddress``.
+    """
+    if isinstance(address, IPv6Address):
+        return f"[{address.host}]:{address.port}"
+    if isinstance(address, IPv4Address):
+        return f"{address.host}:{address.port}"
+    if isinstance(address, UNIXAddress) and address.name is not None:
+        return f"unix:{os.fsdecode(address.name)}"
+    return str(address)
 
 
 def _port(plan: ListenerPlan) -> int:

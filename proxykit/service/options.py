@@ -100,6 +100,7 @@ class ForwardOptions(_Mode):
         ["rate", None, None, "Bandwidth for each client, such as 2MiB/s."],
     ]
     _default_listen = "127.0.0.1:3128"
+    longdesc = f"Without --listen, clients connect to {_default_listen}."
 
     def __init__(self) -> None:
         """Begin with nothing given."""
@@ -114,9 +115,7 @@ class ForwardOptions(_Mode):
         self._socks.append(endpoint)
 
     def opt_parent(self, url: str) -> None:
-        """Send through a parent: http://, https://, socks5:// or socks4://. Repeats: the next is
-        asked when one fails.
-        """
+        """Send through a parent: http://, https://, socks5:// or socks4://. Repeats, best first."""
         self._parents.append(url)
 
     def opt_allow(self, network: str) -> None:
@@ -165,6 +164,7 @@ class ReverseOptions(_Mode):
         ["rate-limit", None, None, "Requests for each client's address, such as 100/s."],
     ]
     _default_listen = "127.0.0.1:8080"
+    longdesc = f"Without --listen, clients connect to {_default_listen}."
 
     def __init__(self) -> None:
         """Begin with nothing given."""
@@ -224,12 +224,21 @@ class ServeOptions(usage.Options):
 class Options(usage.Options):
     """``twistd proxykit``."""
 
-    synopsis = "[twistd options] proxykit {forward|reverse|serve} [options]"
     subCommands = [
         ["forward", None, ForwardOptions, "A forward proxy, for clients."],
         ["reverse", None, ReverseOptions, "A reverse proxy, for servers."],
         ["serve", None, ServeOptions, "Everything that a configuration file says."],
     ]
+
+    @property
+    def synopsis(self) -> str:
+        """What stands behind ``twistd proxykit``, unless a mode does."""
+        return "{forward|reverse|serve} [options]" if self.subCommand is None else ""
+
+    def getSynopsis(self) -> str:
+        """See ``usage.Options``; a mode's own begins with this one."""
+        synopsis: str = super().getSynopsis()
+        return synopsis.rstrip()
 
     def postOptions(self) -> None:
         """Check that there is a mode and that it can run."""

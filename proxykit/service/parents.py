@@ -7,6 +7,7 @@ from functools import lru_cache
 from time import monotonic
 
 from ..config.parent import OutgoingEntry, ParentEntry, ProxyEntry, Selection, SiblingEntry
+from ..config.places import KeyPath
 from ..errors import ConfigurationError
 from ..forward.health import Health
 from ..forward.parents import MakeServer, Parent, Parents
@@ -22,6 +23,7 @@ from .pool import client_tls
 
 def compile_parents(
     compilation: Compilation,
+    key: KeyPath,
     entries: Sequence[ParentEntry],
     make_server: Callable[[Version | None], MakeServer],
     seconds: float,
@@ -30,30 +32,28 @@ def compile_parents(
 ) -> Parents | None:
     """Compile parents.
 
+    :param key: the listener's.
     :param make_server: gives what makes servers, told by the PROXY protocol or not.
     :param seconds: for a connection to one, and again for its handshake.
     :param direct: see ``Parents``.
     :returns: ``None`` when there are none.
-    :raises ConfigurationError: for a password's file that cannot be read.
     """
     if not entries:
         return None
     environment = compilation.environment
-    parents = [
-        Parent(
-            entry.url.name,
-            _rule(entry),
-            _ways(compilation, entry, seconds),
-            make_server(entry.send_proxy),
-            Health(monotonic),
-        )
-        for entry in entries
-    ]
+    parents = []
+    for index, entry in enumerate(entries):
+        with compilation.at(*key, "parents", index):
+            ways = _ways(compilation, entry, seconds)
+            server = make_server(entry.send_proxy)
+            health = Health(monotonic)
+            parents.append(Parent(entry.url.name, _rule(entry), ways, server, health))
     return Parents(parents, environment.reactor, environment.sweeper, direct=direct)
 
 
 def compile_siblings(
     compilation: Compilation,
+    key: KeyPath,
     entries: Sequence[SiblingEntry],
     make_server: MakeServer,
     seconds: float,
@@ -61,16 +61,13 @@ def compile_siblings(
     """Compile siblings; see ``compile_parents``."""
     if not entries:
         return None
-    siblings = [
-        Sibling(
-            entry.url.name,
-            _rule(entry),
-            _sibling_servers(entry.url.name, _ways(compilation, entry, seconds), make_server),
-            Health(monotonic),
-            entry.timeout,
-        )
-        for entry in entries
-    ]
+    siblings = []
+    for index, entry in enumerate(entries):
+        with compilation.at(*key, "siblings", index):
+            ways = _ways(compilation, entry, seconds)
+            servers = _sibling_servers(entry.url.name, ways, make_server)
+            health = Health(monotonic)
+            siblings.append(Sibling(entry.url.name, _rule(entry), servers, health, entry.timeout))
     return Siblings(siblings, compilation.environment.reactor)
 
 

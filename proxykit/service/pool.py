@@ -55,7 +55,8 @@ def compile_pool(compilation: Compilation, name: str, model: PoolModel) -> Pool:
         slow_start=SlowStart(reactor, model.slow_start) if model.slow_start else None,
     )
     if isinstance(pool, StickyPool) and model.sticky is not None:
-        pool.bind(compile_sticky(compilation, name, model.sticky))
+        with compilation.at("pool", name, "sticky", "secret_file"):
+            pool.bind(compile_sticky(compilation, name, model.sticky))
     pool.policy = retry_policy(model, lambda: pool.requests, monotonic, reactor)
     compilation.plan.retiring.append(pool.retire)
     return pool

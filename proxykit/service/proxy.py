@@ -26,8 +26,9 @@ from ..observe.admin.control import Reloads
 from .admin import AdminApi
 from .build import compile_plan
 from .compilation import Environment, ListenerPlan, Plan
-from .listening import endpoint_of, protocol_of
+from .listening import address_text, endpoint_of, protocol_of
 from .log import make_access_log
+from .log_level import set_level
 
 _log = Logger()
 
@@ -74,6 +75,7 @@ class ProxyService(Service):
     def privilegedStartService(self) -> None:
         """Open the listening sockets, before privileges are shed."""
         super().privilegedStartService()  # type: ignore[no-untyped-call]
+        set_level(self._configuration.log.level)
         # Before anybody can see that it listens, and so could think that it takes signals.
         self._on_signal(signal.SIGHUP, self.reload)
         self._on_signal(signal.SIGUSR1, self.reopen_logs)
@@ -117,7 +119,8 @@ class ProxyService(Service):
         super().stopService()  # type: ignore[no-untyped-call]
         self._notifier.notify("STOPPING=1")
         grace = self._configuration.process.grace
-        _log.info("stopping: {count} listeners drain", count=len(self._open))
+        in_flight = sum(each.listener.in_flight for each in self._open.values())
+        _log.info("stopping; exchanges in flight: {count}", count=in_flight)
         drained = DeferredList([self._stop_listening(each) for each in self._open.values()])
         timer = self._reactor.callLater(grace, self._grace_is_over)
 
@@ -135,7 +138,7 @@ class ProxyService(Service):
     def _grace_is_over(self) -> None:
         _log.warn("the grace is over: what is still in flight is cut")
         for each in self._open.values():
-            each.listener.abort()
+            each.listener.abort("the proxy stops, and the grace is over")
 
     # --- reloading ----------------------------------------------------------------------------
 
@@ -179,6 +182,7 @@ class ProxyService(Service):
         old, self._plan = self._plan, plan
         plan.inherit(old)
         self._configuration = configuration
+        set_level(configuration.log.level)
         if access_log is not self._access_log:
             access_log.start()
             self._access_log.give_way(access_log)
@@ -253,7 +257,9 @@ class ProxyService(Service):
         def opened(port: IListeningPort) -> None:
             self._open[plan.endpoint] = _Open(plan, listener, port, tls)
             _log.info(
-                "{name} listens on {address}", name=plan.pipeline.name, address=port.getHost()
+                "{name} listens on {address}",
+                name=plan.pipeline.name,
+                address=address_text(port.getHost()),
             )
 
         return listening.addCallback(opened)

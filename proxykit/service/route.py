@@ -52,7 +52,7 @@ def compile_route(
     """
     name = model.name or str(index)
     pages = _error_pages(compilation, model)
-    inner = compilation.chain(model.filters)
+    inner = compilation.chain(model.filters, (*listener.split("."), "routes", index))
     if pages is not None and model.intercept_errors:
         # Outermost on the way back, so that the route's other filters see what the server said.
         inner = Chain.of([pages]).then(inner)
@@ -61,7 +61,7 @@ def compile_route(
         [(rule.match, rule.to) for rule in model.rewrite],
         model.add_prefix or "",
     )
-    pool = compilation.pools[model.pool] if model.pool is not None else None
+    pool = compilation.pool(model.pool) if model.pool is not None else None
     route = Route(
         name=name,
         chain=_whole_chain(outer, inner, pool),
@@ -152,7 +152,7 @@ def _split(compilation: Compilation, model: SplitModel, route: Route, outer: Cha
     weights = list(model.pools.values())
     sticky = model.sticky
     marks = [mark_of(pool) for pool in model.pools]
-    pools = {name: compilation.pools[name] for name in model.pools}
+    pools = {name: compilation.pool(name) for name in model.pools}
     ways: Sequence[Route] = [
         evolve(
             route,

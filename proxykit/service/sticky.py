@@ -21,7 +21,7 @@ def compile_sticky(compilation: Compilation, pool: str, model: StickyModel) -> S
     :raises ConfigurationError: when there is no secret to be had.
     """
     if model.cookie is not None:
-        secret = _pools_own(_secret(compilation, pool, model.secret_file), pool)
+        secret = _pools_own(_secret(compilation, model.secret_file), pool)
         attributes = CookieAttributes(model.max_age, model.domain, model.path)
         return StickyCookie(model.cookie, secret, attributes)
     assert model.learn is not None
@@ -32,19 +32,15 @@ def compile_sticky(compilation: Compilation, pool: str, model: StickyModel) -> S
     return StickyLearnt(model.learn, sessions, model.timeout, model.sessions)
 
 
-def _secret(compilation: Compilation, pool: str, file: str | None) -> bytes:
+def _secret(compilation: Compilation, file: str | None) -> bytes:
     if file is None:
         return compilation.environment.secret
     try:
         secret = (compilation.context.directory / file).read_bytes().strip()
     except OSError as error:
-        raise ConfigurationError(
-            f"pool.{pool}.sticky.secret_file: {file} cannot be read: {error.strerror}"
-        ) from error
+        raise ConfigurationError(f"{file} cannot be read: {error.strerror}") from error
     if len(secret) < _SHORTEST_SECRET:
-        raise ConfigurationError(
-            f"pool.{pool}.sticky.secret_file: {file} holds less than {_SHORTEST_SECRET} bytes"
-        )
+        raise ConfigurationError(f"{file} holds less than {_SHORTEST_SECRET} bytes")
     return secret
 
 

@@ -7,7 +7,6 @@ import sys
 from typing import Any
 
 from twisted.application.service import IService
-from twisted.python.usage import UsageError
 
 from ..config.load import ConfigurationErrors
 from ..errors import ConfigurationError
@@ -33,7 +32,8 @@ _install_fast_reactor()
 def makeService(options: Any) -> IService:
     """Make the service that the options ask for.
 
-    :raises UsageError: when it cannot be made.
+    :raises SystemExit: when it cannot be made, with the reasons. (twistd shows a ``UsageError``
+        as what it is only while it reads options; here it would be a traceback.)
     """
     from twisted.internet import reactor  # noqa: TID251 - here it is chosen
 
@@ -43,4 +43,4 @@ def makeService(options: Any) -> IService:
         reread = chosen.configuration if options.subCommand == "serve" else None
         return ProxyService(configuration, reactor, reread)
     except (ConfigurationErrors, ConfigurationError) as error:
-        raise UsageError(str(error)) from error
+        raise SystemExit(f"proxykit: {error}") from error

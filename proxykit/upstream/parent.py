@@ -139,15 +139,16 @@ class ParentWays:
         # With TLS, a connection is good when the certificate was verified and not before.
         return self._through(None)
 
-    def to(self, host: str, port: int) -> Connector:
+    def to(self, host: str, port: int, fields: bytes = b"") -> Connector:
         """Give the way through the parent to a destination.
 
         :param host: a name, which the parent resolves, or an address.
+        :param fields: more field lines that an HTTP parent is sent.
         """
         address = self.address
         if address.takes_requests:
             return self._through(
-                partial(ConnectHandshake, Authority(host, port).text(), address.fields)
+                partial(ConnectHandshake, Authority(host, port).text(), address.fields + fields)
             )
         version = 5 if address.scheme == "socks5" else 4
         return self._through(

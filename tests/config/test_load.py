@@ -112,6 +112,17 @@ def test_the_command_checks_a_file(tmp_path, capsys):
     assert "did you mean 'forward'?" in capsys.readouterr().err
 
 
+def test_a_filter_that_has_nothing_to_say_adds_no_line(tmp_path, capsys):
+    file = tmp_path / "f.toml"
+    file.write_text(
+        '[forward.a]\nlisten = "127.0.0.1:3128"\n[[forward.a.filters]]\nuse = "access"\n'
+    )
+
+    main(["check", str(file)])
+
+    assert capsys.readouterr().out == f"{file}: fine, 1 listener, 0 pools\n"
+
+
 def test_every_sample_configuration_is_good(capsys):
     samples = sorted((Path(__file__).parents[2] / "etc").glob("*.toml"))
     assert samples
@@ -140,6 +151,9 @@ def test_one_value_of_any_kind_stands_for_a_list_of_one():
 
     assert route.methods == ["GET"]
     assert [rule.to for rule in route.rewrite] == ["/b"]
+    for servers in ('"http://a"', '{ url = "http://a" }'):
+        one = parse(POOL.format(f"servers = {servers}"), Path("."), "f.toml")
+        assert [server.url for server in one.pool["a"].servers] == ["http://a"]
 
 
 POOL = '[pool.a]\n{}\n[reverse.r]\nlisten = ":1"\n[[reverse.r.routes]]\npool = "a"\n'
@@ -187,3 +201,34 @@ def test_a_pool_finds_failing_servers_by_itself_unless_told_not_to():
     assert pool("outlier = false").outlier is None
     assert pool("breaker = true").breaker.failures == 5
     assert pool('health = { status = ["2xx", 404] }').health.status == [(200, 299), (404, 404)]
+
+
+def test_names_of_nothing_are_said_beside_whatever_else_is_wrong():
+    text = GOOD.replace('pool = "app"', 'pool = "ap"\ncache = "main"').replace(
+        "connect_timeout", "conect_timeout"
+    )
+
+    assert [problem.partition(": ")[2] for problem in errors_of(text)] == [
+        "pool.app.conect_timeout: unknown key; did you mean 'connect_timeout'?",
+        "reverse.site.routes[0].pool: there is no pool 'ap'; did you mean 'app'?",
+        "reverse.site.routes[0].cache: there is no cache 'main'",
+    ]
+
+
+def test_a_pool_without_servers_is_told_in_plain_words():
+    problems = errors_of(GOOD.replace('servers = ["http', 'servers = []\n# "http'))
+
+    assert problems == ["f.toml:3: pool.app.servers: needs at least 1"]
+
+
+def test_a_text_that_ends_too_soon_is_told_with_its_last_line():
+    assert errors_of(GOOD + "oops = [") == [
+        f"f.toml:{GOOD.count(chr(10)) + 1}: is not TOML: Invalid value"
+    ]
+
+
+def test_the_columns_of_the_plug_ins_are_even(capsys):
+    main(["plugins"])
+
+    lines = capsys.readouterr().out.splitlines()
+    assert len({line.index(line.split("  ")[-1].strip()) for line in lines}) == 1

@@ -54,7 +54,7 @@ def test_parents_are_read_and_keep_their_secrets(url):
         ('siblings = "socks5://ada:s3cret@p"', "a sibling is an http:// or https:// proxy"),
         ('siblings = [{ url = "http://p", send_proxy = "v1" }]', "siblings"),
         ('siblings = [{ url = "http://p", timeout = "soon" }]', "timeout"),
-        (f"siblings = {['http://p'] * 17}", "at most 16 items"),
+        (f"siblings = {['http://p'] * 17}", "takes at most 16"),
         ('outgoing = [{ address = "example.com" }]', "expected an IP address of this machine"),
         ("proxy_protocol = true", "proxy_protocol needs trust_proxy"),
         ('socks = "127.0.0.1:3128"', "is also what forward.a.listen listens on"),

@@ -47,7 +47,8 @@ def serve(tmp_path):
             configuration = (
                 f'[log]\naccess = "{port}.log"\nformat = "{LOG}"\n'
                 f'[forward.a]\nlisten = "127.0.0.1:{port}"\nallow_private = true\n'
-                f"connect_ports = [{', '.join(map(str, limits.get('ports', [443])))}]\n{text}\n"
+                f"connect_ports = [{', '.join(map(str, limits.get('ports', [443])))}]\n"
+                f"{text.replace('{port}', str(port))}\n"
             )
             proxy = Proxy.serving(tmp_path, configuration, port)
             proxy.access_log = tmp_path / f"{port}.log"
@@ -202,10 +203,43 @@ def test_a_parent_is_asked_for_a_tunnel_with_credentials(serve):
             # What the server said at once came in one piece with the parent's answer.
             assert read_until(client, b"hello").endswith(b"\r\n\r\nhello")
 
-        assert bytes(upstream.received[0]) == (
+        sent = bytes(upstream.received[0])
+        assert sent.startswith(
             b"CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n"
-            b"Proxy-Authorization: Basic YWRhOnB3\r\n\r\n"
+            b"Proxy-Authorization: Basic YWRhOnB3\r\nVia: 1.1 proxykit-"
         )
+        assert sent.count(b"\r\n") == 5
+
+
+@pytest.mark.parametrize("method", [b"GET http://a.example/", b"CONNECT a.example:443"])
+def test_parents_in_a_circle_find_out_at_the_first_round(serve, method):
+    # RFC 9110 section 7.6.3: Via is for avoiding request loops.
+    second = free_port()
+    proxy = serve(
+        f'parents = "http://127.0.0.1:{second}"\n'
+        f'[forward.b]\nlisten = "127.0.0.1:{second}"\nparents = "http://127.0.0.1:{{port}}"'
+    )
+
+    head = method + b" HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n"
+    answer = exchange(proxy.address, head)
+    proxy.stop()
+
+    # A parent's refusal of a tunnel is told in our words, a response of its is passed on.
+    assert answer.startswith((b"HTTP/1.1 508 ", b"HTTP/1.1 502 "))
+    lines = proxy.log_lines()
+    assert len(lines) == 3, "there, back, and the loop is known"
+    assert any(" 508 proxy_loop_detected " in line for line in lines)
+
+
+def test_a_proxy_that_says_nothing_of_itself_says_nothing_to_a_parent(serve):
+    with ScriptedOrigin(reply(b"HTTP/1.1 200 Fine\r\n\r\n")) as upstream:
+        proxy = serve(
+            f'parents = "http://127.0.0.1:{upstream.port}"\n'
+            '[[forward.a.filters]]\nuse = "anonymity"\nlevel = "elite"'
+        )
+        tunnel(proxy, "a.example:443")
+
+    assert b"Via" not in bytes(upstream.received[0])
 
 
 @pytest.mark.parametrize(

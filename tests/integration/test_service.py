@@ -222,3 +222,124 @@ def test_systemd_is_told_that_a_reload_is_over_whatever_was_raised_in_it(tmp_pat
         service.reload()
 
     assert told == ["RELOADING=1", "READY=1"]
+
+
+def test_a_start_that_cannot_be_is_told_in_lines_and_not_by_a_traceback(tmp_path):
+    file = tmp_path / "proxykit.toml"
+    file.write_text(
+        '[forward.a]\nlisten = ["127.0.0.1:0"]\n[[forward.a.filters]]\nuse = "auth"\nusers = "no"\n'
+    )
+    twistd = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]
+
+    done = subprocess.run(
+        [*twistd, "-n", "--pidfile=", "proxykit", "serve", "--config", str(file)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"proxykit: {file}:3: forward.a.filters[0]: "
+        f"{tmp_path / 'no'} cannot be read: No such file or directory\n"
+    )
+
+
+def run_command(*arguments):
+    """Run a program of this environment to its end."""
+    program = Path(sys.executable).with_name(arguments[0])
+    return subprocess.run(
+        [program, *arguments[1:]], capture_output=True, text=True, timeout=20, check=False
+    )
+
+
+def test_the_help_says_how_each_mode_is_called_and_where_it_listens():
+    said = {
+        mode: run_command("twistd", "proxykit", *mode.split(), "--help").stdout
+        for mode in ("", "forward", "reverse", "serve")
+    }
+
+    begin = "Usage: twistd [options] proxykit"
+    assert said[""].startswith(f"{begin} {{forward|reverse|serve}} [options]\n")
+    for mode in ("forward", "reverse", "serve"):
+        assert said[mode].startswith(f"{begin} {mode} [options]\n")
+    assert "Without --listen, clients connect to 127.0.0.1:3128." in said["forward"]
+    assert "Without --listen, clients connect to 127.0.0.1:8080." in said["reverse"]
+
+
+def test_who_reads_only_the_beginning_of_an_output_is_not_told_of_a_traceback():
+    proxykit = Path(sys.executable).with_name("proxykit")
+
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"'{proxykit}' schema | head -c 10"],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+
+    assert done.stdout == '{\n  "$defs"'[:10]
+    assert not done.stderr
+
+
+def test_the_log_says_where_it_listens_in_an_operators_words(tmp_path, origins):
+    with Proxy(tmp_path, "reverse", "--backend", origins.url) as proxy:
+        wait_for_line(proxy.output, f"reverse.main listens on 127.0.0.1:{proxy.port}")
+
+
+def test_the_logs_level_holds_from_the_start_and_changes_with_a_reload(tmp_path, origins):
+    port = free_port()
+    file = tmp_path / "proxykit.toml"
+    quiet = configuration(port, origins).replace("[log]", '[log]\nlevel = "error"')
+    file.write_text(quiet)
+    with Proxy(tmp_path, "serve", "--config", str(file), port=port) as proxy:
+        file.write_text("[log")
+        proxy.process.send_signal(signal.SIGHUP)
+        wait_for_line(proxy.output, "the configuration is not reloaded")
+        assert "listens on" not in proxy.output.read_text()
+        file.write_text(quiet.replace('"error"', '"info"'))
+        proxy.process.send_signal(signal.SIGHUP)
+        wait_for_line(proxy.output, "the configuration was reloaded")
+
+
+def test_a_daemon_whose_access_log_goes_nowhere_says_so(tmp_path, origins):
+    port = free_port()
+    pid = tmp_path / "twistd.pid"
+    log = tmp_path / "twistd.log"
+    twistd = Path(sys.executable).with_name("twistd")
+    options = ["--pidfile", pid, "--logfile", log, "--rundir", tmp_path]
+    mode = ["reverse", "--listen", f"127.0.0.1:{port}", "--backend", origins.url]
+    subprocess.run([twistd, *options, "proxykit", *mode], timeout=20, check=True)
+    try:
+        wait_for_line(log, "standard output, which goes nowhere: name a file")
+    finally:
+        os.kill(int(pid.read_text()), signal.SIGTERM)
+    wait_for_line(log, "Server Shut Down")
+
+
+def test_what_the_end_of_the_grace_cuts_is_not_said_to_be_the_clients_doing(tmp_path):
+    asked, go_on = threading.Event(), threading.Event()
+
+    def hung(connection, head):
+        asked.set()
+        go_on.wait(10)
+
+    port = free_port()
+    file = tmp_path / "proxykit.toml"
+    with ScriptedOrigin(hung) as origin:
+        text = configuration(port, origin, '[process]\ngrace = "200ms"')
+        file.write_text(text.replace("{status}", "{detail}"))
+        with (
+            Proxy(tmp_path, "serve", "--config", str(file), port=port) as proxy,
+            socket.create_connection(proxy.address, timeout=5) as client,
+        ):
+            client.sendall(GET)
+            assert asked.wait(5)
+            proxy.process.send_signal(signal.SIGTERM)
+            proxy.process.wait(5)
+        go_on.set()
+
+    lines = (tmp_path / "access.log").read_text()
+    assert lines == "GET / the proxy stops, and the grace is over\n"

@@ -11,7 +11,6 @@ from twisted.internet.task import Clock
 
 from proxykit.config.load import ConfigurationErrors, from_mapping
 from proxykit.engine.record import ExchangeRecord
-from proxykit.errors import ConfigurationError
 from proxykit.observe.log_formats import combined, compile_format, json_line
 from proxykit.observe.privacy import OPEN, Privacy
 from proxykit.service.compilation import Environment
@@ -135,7 +134,7 @@ def test_a_secret_that_is_none_is_an_error(tmp_path, secret):
     if secret is not None:
         (tmp_path / "secret").write_bytes(secret)
 
-    with pytest.raises(ConfigurationError, match=r"log\.secret_file"):
+    with pytest.raises(ConfigurationErrors, match=r"log\.secret_file"):
         log_of(tmp_path, addresses="hash", secret_file="secret")
 
 

@@ -16,12 +16,14 @@ _RANDOM_BYTES = 32
 
 
 def check_token_file(path: Path) -> None:
-    """Check a file that there is; nothing is made.
+    """Check a file that there is, or the folder that one will be made in; nothing is made.
 
     :raises ConfigurationError: when it cannot be used.
     """
     if os.path.lexists(path):
         read_token(path)
+    elif not path.parent.is_dir():
+        raise ConfigurationError(f"admin.token_file: there is no folder {path.parent}")
 
 
 def read_token(path: Path) -> bytes:

@@ -16,10 +16,12 @@ from .changes import Purge, Put, Remove, Update
 class Pending:
     """What will be under a key when the clerk has done what it was given.
 
+    :ivar heard: the last purge by others that was judged when it was changed.
     :ivar left: how many changes it has not done yet.
     """
 
     responses: tuple[StoredResponse, ...]
+    heard: int
     left: int = 0
 
 
@@ -54,17 +56,20 @@ class PendingChanges:
         key: bytes,
         responses: tuple[StoredResponse, ...],
         change: Put | Update | Remove,
+        heard: int,
         done: Callable[[bytes | None], None] | None = None,
     ) -> None:
         """Have a key changed.
 
         :param responses: what is under it from now on, as this process sees it.
+        :param heard: see ``Pending``.
         :param done: called with what the index's ``keys`` holds when this change is done.
         """
         pending = self.by_key.get(key)
         if pending is None:
-            pending = self.by_key[key] = Pending(responses)
+            pending = self.by_key[key] = Pending(responses, heard)
         pending.responses = responses
+        pending.heard = heard
         pending.left += 1
         self._give(change, partial(self._changed, key, pending, done))
 

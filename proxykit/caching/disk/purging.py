@@ -9,11 +9,12 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from ..purging import Purged
+from ..purging import Purged, hardest
+from ..stored import StoredResponse
 from .changes import Purge
 from .glance import Glance
 from .index import OWNER_SIZE, Index
-from .pending import PendingChanges
+from .pending import Pending, PendingChanges
 from .purges import Purges
 
 
@@ -83,6 +84,18 @@ class Purging:
         first = self._heard is None
         self._heard, found = newer
         return () if first else found
+
+    def left_of(self, index: Index, key: bytes, pending: Pending) -> tuple[StoredResponse, ...]:
+        """Give what is pending but for what others have purged meanwhile.
+
+        A purge may be in the index before what it took would be.
+        """
+        newer = self._glance.purges_since(index, pending.heard, self.owner)
+        if newer is None or not newer[1]:
+            return pending.responses
+        return tuple(
+            each for each in pending.responses if hardest(newer[1], key, each.head.tags) is None
+        )
 
     def last_heard(self, index: Index | None) -> int:
         """Give the number of the last purge by others that was heard of."""

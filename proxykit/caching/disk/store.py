@@ -104,7 +104,7 @@ class DiskStore:
             return self._lookup_when_open(key)
         pending = self._pending.by_key.get(key)
         if pending is not None:
-            return pending.responses
+            return self._purging.left_of(disk.index, key, pending)
         if self._purges and (purged := self._purges.wait(key)) is not None:
             return purged.addCallback(lambda nothing: self._lookup_later(key))
         entry = self._front.get(key)
@@ -325,8 +325,8 @@ class DiskStore:
     def _loaded(self, key: bytes, loaded: Loaded) -> tuple[StoredResponse, ...]:
         """Keep what was read at hand; give what is the answer by now."""
         pending = self._pending.by_key.get(key)
-        if pending is not None:
-            return pending.responses
+        if pending is not None and self._index is not None:
+            return self._purging.left_of(self._index, key, pending)
         if loaded.bad:
             for number in loaded.bad:
                 self._change(key, loaded.good, Remove(key, number))
@@ -338,11 +338,13 @@ class DiskStore:
 
     def _view(self, key: bytes) -> tuple[StoredResponse, ...]:
         """Give what is under a key, pending changes done; contents may not be open yet."""
+        index = self._index
+        if index is None:
+            return ()
         pending = self._pending.by_key.get(key)
         if pending is not None:
-            return pending.responses
-        index = self._index
-        if index is None or self._purges.concern(key):
+            return self._purging.left_of(index, key, pending)
+        if self._purges.concern(key):
             return ()
         value = self._glance.value(index, key)
         if value is None:
@@ -363,7 +365,8 @@ class DiskStore:
     ) -> None:
         """Have a key changed; this process sees it from now on."""
         if self._disk is not None:
-            self._pending.add(key, responses, change, done)
+            heard = self._purging.last_heard(self._index)
+            self._pending.add(key, responses, change, heard, done)
 
     def _changed(
         self, key: bytes, responses: tuple[StoredResponse, ...], value: bytes | None

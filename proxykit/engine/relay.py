@@ -128,11 +128,7 @@ class Relay(Sending):
     def leave_server(
         self, seconds: float | None = None, *, unwanted: Response | None = None
     ) -> None:
-        """Let go of the server that was asked, whatever it does.
-
-        :param seconds: how long it took or had, ``None`` when that says nothing about it.
-        :param unwanted: the response whose head it has just sent, if it has.
-        """
+        """See ``attempts.Attempting``."""
         connection, self._connection = self._connection, None
         server, self.server = self.server, None
         if connection is not None:

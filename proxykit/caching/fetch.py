@@ -22,7 +22,7 @@ from attrs import field, frozen
 
 from ..engine.client import Client
 from ..engine.exchange import Exchange
-from ..engine.pipeline import EMPTY_CHAIN
+from ..engine.pipeline import EMPTY_CHAIN, Pipeline, Route
 from ..engine.relay import Relay
 from ..engine.stage import Stage
 from ..errors import ProxykitError
@@ -97,8 +97,12 @@ class Fetch(Relay):
         :param identity: see ``engine.client.Client``.
         :param asked: what the first client asks for.
         """
-        super().__init__(exchange, cast(Client, _Identity(identity)))
+        pipeline, route = exchange.pipeline, exchange.route
+        assert isinstance(pipeline, Pipeline)
+        assert isinstance(route, Route)
+        super().__init__(pipeline, exchange, cast(Client, _Identity(identity)))
         self._chain = EMPTY_CHAIN
+        self._route = route
         self._fetcher = fetcher
         self._asked = asked
         self._plan = plan

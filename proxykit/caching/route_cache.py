@@ -9,8 +9,8 @@ from time import time
 from attrs import evolve, frozen
 
 from ..engine.answers import error_answer
+from ..engine.cache import Answerable
 from ..engine.exchange import Exchange
-from ..engine.relay import Relay
 from ..errors import ProxykitError
 from ..message.dates import parse_date
 from ..message.fields import FieldSection
@@ -104,7 +104,7 @@ class RouteCache:
 
     # --- engine.cache.Cache -------------------------------------------------------------------
 
-    def take(self, relay: Relay) -> bool:
+    def take(self, relay: Answerable) -> bool:
         """See ``engine.cache.Cache``.
 
         What most requests ask for is plain: nothing conditional, and a stored response that is
@@ -168,7 +168,7 @@ class RouteCache:
         return note
 
     def _answer_plainly(
-        self, relay: Relay, stored: StoredResponse, content: bytes | FileRegion, now: float
+        self, relay: Answerable, stored: StoredResponse, content: bytes | FileRegion, now: float
     ) -> None:
         """Answer with a stored response as it is; what was rendered is kept for a second."""
         exchange = relay.exchange
@@ -182,7 +182,7 @@ class RouteCache:
             rendering.set_age(stored.head, now)
         relay.send_stored(rendering.response, rendering.lines, content)
 
-    def _take(self, relay: Relay) -> bool:
+    def _take(self, relay: Answerable) -> bool:
         exchange = relay.exchange
         request = exchange.request
         changed = request.changed_headers
@@ -240,7 +240,7 @@ class RouteCache:
         )
 
     def _sliced(
-        self, relay: Relay, asked: Asked, found: tuple[StoredResponse | None, bool]
+        self, relay: Answerable, asked: Asked, found: tuple[StoredResponse | None, bool]
     ) -> None:
         first, fetched = found
         if first is None or not self._slices.serve(relay, asked, first, fetched=fetched):
@@ -248,11 +248,13 @@ class RouteCache:
             relay.watch = partial(_say, relay, b"miss")
             relay.ask_upstream()
 
-    def _found_later(self, relay: Relay, asked: Asked, found: Sequence[StoredResponse]) -> None:
+    def _found_later(
+        self, relay: Answerable, asked: Asked, found: Sequence[StoredResponse]
+    ) -> None:
         if not self._found(relay, asked, found):
             relay.ask_upstream()
 
-    def _found(self, relay: Relay, asked: Asked, found: Sequence[StoredResponse]) -> bool:
+    def _found(self, relay: Answerable, asked: Asked, found: Sequence[StoredResponse]) -> bool:
         """Go on with what is stored; see ``Cache.take`` for what is given."""
         now = self._clock()
         matching = [each for each in found if asked.matches(each.head)]
@@ -306,7 +308,7 @@ class RouteCache:
     # --- answering ----------------------------------------------------------------------------
 
     def _serve(
-        self, relay: Relay, asked: Asked, stored: StoredResponse, age: float, use: Use
+        self, relay: Answerable, asked: Asked, stored: StoredResponse, age: float, use: Use
     ) -> bool:
         reader = Reader(relay, asked)
         left = stored.head.terms.lifetime - age
@@ -318,7 +320,7 @@ class RouteCache:
         reader.release()
         return False
 
-    def _serve_parts(self, relay: Relay, asked: Asked, parts: Parts) -> bool:
+    def _serve_parts(self, relay: Answerable, asked: Asked, parts: Parts) -> bool:
         """Answer out of several parts that hold, together, what is asked for."""
         head = parts.head()
         age = head.age(self._clock())
@@ -336,7 +338,7 @@ class RouteCache:
 
     def _head_answered(
         self,
-        relay: Relay,
+        relay: Answerable,
         asked: Asked,
         matching: Sequence[StoredResponse],
         why: bytes,
@@ -357,14 +359,14 @@ class RouteCache:
                 self._store.update(asked.stored_key, stored, stored.head.expired(now))
         _say(relay, why, response)
 
-    def _watch_unsafe(self, relay: Relay) -> None:
+    def _watch_unsafe(self, relay: Answerable) -> None:
         exchange = relay.exchange
         if is_safe(exchange.request.method):
             return
         exchange.cache = "bypass"
         relay.watch = partial(self._unsafe_answered, relay)
 
-    def _unsafe_answered(self, relay: Relay, response: Response) -> None:
+    def _unsafe_answered(self, relay: Answerable, response: Response) -> None:
         """Invalidate what an unsafe request has changed (RFC 9111 section 4.4)."""
         if not is_error(response.status):
             exchange = relay.exchange
@@ -419,7 +421,7 @@ def _without_vary(stored: StoredResponse) -> bool:
     return not stored.selecting
 
 
-def _answer_not_stored(relay: Relay) -> None:
+def _answer_not_stored(relay: Answerable) -> None:
     """Answer a request for what is stored that nothing is.
 
     There is no Cache-Status: the answer is of no stored response (RFC 9211 section 2).
@@ -432,7 +434,7 @@ def _answer_not_stored(relay: Relay) -> None:
     relay.answer(answer)
 
 
-def _say(relay: Relay, why: bytes, response: Response) -> None:
+def _say(relay: Answerable, why: bytes, response: Response) -> None:
     """Add Cache-Status to a response that passes the cache by."""
     name = relay.exchange.pipeline.rules.pseudonym
     response.headers.add(*forwarded(name, why))

@@ -44,7 +44,7 @@ class Road(Sending):
 
     def __init__(self, pipeline: Pipeline, exchange: Exchange, client: Client) -> None:
         """See ``Returning``."""
-        super().__init__(pipeline, exchange, client)
+        Sending.__init__(self, pipeline, exchange, client)  # not super(): see there
         self.server: Server | None = None
         self.watch: Callable[[Response], None] | None = None
         self._policy = NO_RETRIES

@@ -37,7 +37,8 @@ class Sending(Returning):
 
     def __init__(self, pipeline: Pipeline, exchange: Exchange, client: Client) -> None:
         """See ``Returning``."""
-        super().__init__(pipeline, exchange, client)
+        # Not by super(), which makes an object of its own, once an exchange.
+        Returning.__init__(self, pipeline, exchange, client)
         self._attempts: Attempts | None = None
         self._body_size: int | None = None  # the limit, once the route that sets it was chosen
         # Content that came before there was a connection to send it on, its end as its trailers.

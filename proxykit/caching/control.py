@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping
 from typing import Any
 
 from attrs import frozen
@@ -15,20 +13,7 @@ from ..errors import Denied
 from ..message.response import Response
 from ..options import IPNetwork, contains
 from .shared import SharedCache
-
-_MOST_TAGS = 128
-_LONGEST_TAG = 256
-_TAG_SEPARATORS = re.compile(rb"[ \t,]+")
-
-
-def tags_of(values: Mapping[bytes, bytes]) -> frozenset[bytes]:
-    """Give a message's tags: Surrogate-Key is a list with spaces, Cache-Tag one with commas."""
-    found: list[bytes] = []
-    if b"surrogate-key" in values:
-        found += _TAG_SEPARATORS.split(values[b"surrogate-key"])
-    if b"cache-tag" in values:
-        found += [tag.strip(b" \t") for tag in values[b"cache-tag"].split(b",")]
-    return frozenset([tag for tag in found if 0 < len(tag) <= _LONGEST_TAG][:_MOST_TAGS])
+from .tags import tags_of
 
 
 @frozen(slots=True, eq=False)

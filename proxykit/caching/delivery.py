@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ..engine.exchange import Exchange
 from ..errors import ProxykitError
 from ..message.fields import Field
@@ -12,15 +10,12 @@ from .answering import Asked, make_answer, status_for
 from .arriving import Arriving
 from .heads import Arrival, own_fields
 from .joined import JoinedBody
-from .plan import NotValidated, Plan, SharedFailure
+from .plan import Asks, NotValidated, Plan, SharedFailure
 from .policy import named_fields
 from .reader import Reader
 from .status import age_field, forwarded, hit
 from .stored import StoredHead, StoredResponse
 from .use import usable_on_error
-
-if TYPE_CHECKING:
-    from .fetcher import Fetcher
 
 
 class Delivery:
@@ -29,15 +24,16 @@ class Delivery:
     The first reader is the one whose request was sent; what is right for it need not be for others.
     """
 
-    __slots__ = ("_asked", "_exchange", "_fetcher", "_plan")
+    __slots__ = ("_asked", "_asks", "_exchange", "_plan")
 
-    def __init__(self, fetcher: Fetcher, exchange: Exchange, asked: Asked, plan: Plan) -> None:
+    def __init__(self, asks: Asks, exchange: Exchange, asked: Asked, plan: Plan) -> None:
         """Take what a fetch is.
 
+        :param asks: who asks again for those who may not have what it brings.
         :param exchange: the fetch's own.
         :param asked: what was asked for.
         """
-        self._fetcher = fetcher
+        self._asks = asks
         self._exchange = exchange
         self._asked = asked
         self._plan = plan
@@ -86,14 +82,23 @@ class Delivery:
             collapsed=not first,
             detail=self._plan.detail if first else b"",
         )
-        age = head.age(self._exchange.now)
-        extra: tuple[Field, ...] = (said,) if first and age < 1 else (age_field(age), said)
         if first:
-            extra = (*arrival.own, *extra)
+            extra = (*arrival.own, *self._age_as_it_came(arrival), said)
+        else:
+            extra = (age_field(head.age(self._exchange.now)), said)
         if reader.serve(head, content, extra, "miss" if first else "collapsed"):
             return True
         self.ask_alone(reader)
         return False
+
+    def _age_as_it_came(self, arrival: Arrival) -> tuple[Field, ...]:
+        """Give the Age of a response for the client whose request brought it, if it has any.
+
+        RFC 9111 section 5.1: an Age, be it 0, says that the response comes out of a cache. So one
+        that came is passed on, and what a server has made this moment gets none.
+        """
+        age = arrival.head.age(self._exchange.now)
+        return (age_field(age),) if arrival.is_aged or age >= 1 else ()
 
     def _send_away(self, reader: Reader, head: StoredHead) -> None:
         if head.status >= 500:
@@ -103,7 +108,7 @@ class Delivery:
         elif not reader.asked.matches(head):
             # Those who want the same variant may well wait for each other.
             reader.release()
-            self._fetcher.ask_again(reader.relay, reader.asked, head)
+            self._asks.ask_again(reader.relay, reader.asked, head)
         else:
             self.ask_alone(reader)
 
@@ -155,17 +160,16 @@ class Delivery:
             reader.fetch = fetch
         return False
 
-    def not_modified(self, reader: Reader, head: StoredHead, status: int) -> bool:
-        """Answer 304 where that is what a client's condition comes to.
-
-        :param status: what the server answered.
-        """
+    def not_modified(self, reader: Reader, arrival: Arrival) -> bool:
+        """Answer 304 where that is what a client's condition comes to."""
+        head = arrival.head
         answer = make_answer(reader.asked, head, ())
         if answer is None or answer.response.status != 304:
             return False
         reader.fetch = None
-        said = forwarded(self._name, self._plan.why, status=status)
-        return reader.serve(head, Arriving(), (said,), "miss")
+        said = forwarded(self._name, self._plan.why, status=arrival.status)
+        extra = (*self._age_as_it_came(arrival), said)
+        return reader.serve(head, Arriving(), extra, "miss")
 
     def direct(self, reader: Reader, response: Response) -> None:
         """Give a reader's client the response as it came; its content follows in the same way."""
@@ -178,13 +182,13 @@ class Delivery:
     def ask_for_all(self, reader: Reader) -> None:
         """Ask for the whole: what is stored is no part of it any more."""
         reader.release()
-        self._fetcher.fetch(reader.relay, reader.asked, (), b"stale")
+        self._asks.ask_for_all(reader.relay, reader.asked)
 
     def ask_alone(self, reader: Reader, *, validate: bool = True, detail: bytes = b"") -> None:
         """Send a reader's request on its own way."""
         reader.release()
         candidates = self._plan.candidates if validate else ()
-        self._fetcher.ask_alone(reader.relay, reader.asked, candidates, self._plan.why, detail)
+        self._asks.ask_alone(reader.relay, reader.asked, candidates, self._plan.why, detail)
 
     def error_for(self, reader: Reader, error: ProxykitError, *, answered: bool) -> ProxykitError:
         """Give the error that a reader is told: 504 where nothing stale may stand in.

@@ -1,7 +1,7 @@
 """One request of a cache's own, for one client or for a crowd that asks for the same thing.
 
-A fetch is a relay without a client: it takes the road from the upstream on. Whoever waits for it
-has a ``Reader``, and each reads what arrives at its own pace.
+A fetch is a relay without a client. Whoever waits for it has a ``Reader``, and each reads what
+arrives at its own pace.
 
 It may ask for what stored parts lack only; then everybody reads these and what arrives as one.
 
@@ -16,34 +16,25 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, cast
 
-from attrs import field, frozen
-
-from ..engine.client import Client
 from ..engine.exchange import Exchange
-from ..engine.pipeline import EMPTY_CHAIN, Pipeline, Route
-from ..engine.relay import Relay
 from ..engine.stage import Stage
 from ..errors import ProxykitError
 from ..message.fields import FieldSection
 from ..message.response import Response
-from ..net.proxy_protocol import NOBODY, ProxyHeader
-from ..upstream.connection import UpstreamConnection
 from .answering import Asked, make_answer
 from .arriving import Arriving
+from .clientless import Clientless
 from .delivery import Delivery
 from .gaps import Parts
-from .heads import Arrival, own_fields
+from .heads import Arrival
 from .judgement import Judgement, is_for_nobody_else
-from .plan import Plan
+from .plan import Asks, Plan
 from .reader import Reader
 from .readership import Readership
+from .storage import Storage
 from .stored import StoredHead
 from .waiting import Waiting
-
-if TYPE_CHECKING:
-    from .fetcher import Fetcher
 
 # What a server may say of a range: it is this, or there is none such (RFC 9110 section 15.5.17). It
 # has no reason to say 304.
@@ -60,14 +51,7 @@ class _Fate(enum.Enum):
     ANSWERED = "answered"  # every reader was given something else
 
 
-@frozen(slots=True, eq=False)
-class _Identity:
-    """All that a fetch has of a client; every call to one is overridden in ``Fetch``."""
-
-    identity: object = field()
-
-
-class Fetch(Relay):
+class Fetch(Clientless):
     """See above.
 
     :ivar moment: when it began, for who purges: see ``SharedCache.moment``.
@@ -79,37 +63,42 @@ class Fetch(Relay):
         "_delivery",
         "_direct",
         "_fate",
-        "_fetcher",
         "_parts",
         "_plan",
         "_readership",
         "_requested_at",
+        "_shared",
+        "_storage",
         "_waiting",
         "moment",
     )
 
     def __init__(
-        self, fetcher: Fetcher, exchange: Exchange, identity: object, asked: Asked, plan: Plan
+        self,
+        storage: Storage,
+        asks: Asks,
+        exchange: Exchange,
+        identity: object,
+        asked: Asked,
+        plan: Plan,
     ) -> None:
         """Make one that has not asked yet; call ``join`` for who waits, then ``begin``.
 
+        :param storage: where what comes is stored.
+        :param asks: who asks again for those who may not have it.
         :param exchange: of its own, on a route.
         :param identity: see ``engine.client.Client``.
         :param asked: what the first client asks for.
         """
-        pipeline, route = exchange.pipeline, exchange.route
-        assert isinstance(pipeline, Pipeline)
-        assert isinstance(route, Route)
-        super().__init__(pipeline, exchange, cast(Client, _Identity(identity)))
-        self._chain = EMPTY_CHAIN
-        self._route = route
-        self._fetcher = fetcher
+        super().__init__(exchange, identity)
+        self._storage = storage
+        self._shared = storage.shared
         self._asked = asked
         self._plan = plan
-        self._delivery = Delivery(fetcher, exchange, asked, plan)
+        self._delivery = Delivery(asks, exchange, asked, plan)
         self._waiting = Waiting(
-            fetcher.sweeper,
-            fetcher.lock_seconds,
+            self._shared.sweeper,
+            self._shared.lock_seconds,
             partial(self._delivery.ask_alone, detail=b"lock-timeout"),
             background=plan.background,
         )
@@ -118,7 +107,7 @@ class Fetch(Relay):
         self._fate = _Fate.UNKNOWN
         self._callbacks: list[Callable[[ProxykitError | None], None]] = []
         self._requested_at = exchange.now
-        self.moment = fetcher.moment()
+        self.moment = self._shared.moment()
         self._parts = plan.parts  # whose gap the response fills, if it is what was asked for
 
     def __repr__(self) -> str:
@@ -126,13 +115,6 @@ class Fetch(Relay):
         return f"<Fetch {self._fate.value} {len(self._waiting)} waiting {reading} reading>"
 
     # --- who waits ----------------------------------------------------------------------------
-
-    def begin(self) -> None:
-        """Ask the server."""
-        try:
-            self.ask_upstream()
-        except Exception as error:
-            self._raised(error, self.exchange)
 
     def join(self, reader: Reader) -> None:
         """Take a reader that waits, or one that reads from the beginning of what is kept."""
@@ -156,7 +138,7 @@ class Fetch(Relay):
     def is_outdated(self) -> bool:
         """Whether what it brings was purged since it began: nobody who comes later may have it."""
         tags = None if self._head is None else self._head.tags
-        return self._fetcher.purged_since(self.moment, self._asked, tags) is not None
+        return self._storage.purged_since(self.moment, self._asked, tags) is not None
 
     def may_join(self, asked: Asked) -> bool:
         """Say whether another request can have what this one brings."""
@@ -235,7 +217,7 @@ class Fetch(Relay):
             response,
             self._requested_at,
             self.exchange.now,
-            self._fetcher.max_object_size,
+            self._shared.max_object_size,
         )
         head = judgement.head
         if self._parts is not None and response.status in _ABOUT_PARTS:
@@ -255,17 +237,17 @@ class Fetch(Relay):
     def _share(self, response: Response, head: StoredHead, judgement: Judgement) -> None:
         """Let everybody who waits read what arrives, and keep it where that may be."""
         writer = None
-        purged = self._fetcher.purged_since(self.moment, self._asked, head.tags)
+        purged = self._storage.purged_since(self.moment, self._asked, head.tags)
         if judgement.storable and (purged is None or purged.soft):
-            writer = self._fetcher.store.begin(self._asked.key, judgement.size)
+            writer = self._shared.store.begin(self._asked.key, judgement.size)
         kept = writer is not None
         self._fate = _Fate.KEPT if kept else _Fate.SHARED
         self._readership = readership = Readership(
             self._delivery,
-            Arrival(head, response.status, own_fields(response, judgement.dropped)),
+            Arrival.of(head, response, judgement.dropped),
             Arriving(writer),
             self._parts,
-            self._fetcher.max_object_size,
+            self._shared.max_object_size,
         )
         if not kept:
             self._leave_table()
@@ -279,7 +261,7 @@ class Fetch(Relay):
         """Forget parts that are none of what the server has now, and ask for the whole."""
         self._fate = _Fate.ANSWERED
         for each in parts.stored:
-            self._fetcher.store.remove(self._asked.stored_key, each)
+            self._shared.store.remove(self._asked.stored_key, each)
         self._drop()
         for reader, _ in self._waiting.take_all():
             self._delivery.ask_for_all(reader)
@@ -295,14 +277,15 @@ class Fetch(Relay):
         if self._plan.table_key is not None and is_for_nobody_else(
             self._asked, response, self.exchange.now
         ):
-            self._fetcher.mark_private(self._asked.key)
+            self._shared.mark_private(self._asked.key)
+        arrival = None if head is None else Arrival.of(head, response)
         waiting = self._waiting.take_all()
         if not any(first for _, first in waiting):
             self._drop()
         for reader, first in waiting:
             if not first:
                 self._delivery.ask_alone(reader)
-            elif head is not None and self._delivery.not_modified(reader, head, response.status):
+            elif arrival is not None and self._delivery.not_modified(reader, arrival):
                 self._drop()
             else:
                 self._direct = reader
@@ -313,7 +296,7 @@ class Fetch(Relay):
         self._fate = _Fate.ANSWERED
         self._leave_table()
         plan = self._plan
-        update = self._fetcher.choose if plan.variants else self._fetcher.freshen
+        update = self._storage.choose if plan.variants else self._storage.freshen
         chosen = update(
             self._asked,
             plan.variants or plan.candidates,
@@ -354,12 +337,12 @@ class Fetch(Relay):
         if readership is None:
             return
         content = readership.content
-        content.add(data, self._fetcher.max_object_size)
+        content.add(data, self._shared.max_object_size)
         if self._fate is _Fate.KEPT and not content.is_kept:
             # It became too large, or there is no room.
             self._fate = _Fate.SHARED
             self._leave_table()
-            self._fetcher.mark_private(self._asked.key)
+            self._shared.mark_private(self._asked.key)
             if not readership:
                 self._drop()
 
@@ -387,7 +370,7 @@ class Fetch(Relay):
         readership.content.is_complete = True
         writer = readership.content.take_writer()
         if writer is not None:
-            self._fetcher.commit(self._asked, readership.head, writer, self.moment)
+            self._storage.commit(self._asked, readership.head, writer, self.moment)
         self._leave_table()
         self._done(None)
         readership.pump()
@@ -426,24 +409,4 @@ class Fetch(Relay):
         self._done(error)
 
     def _leave_table(self) -> None:
-        self._fetcher.forget(self._plan.table_key, self)
-
-    def _tell_observers(self) -> None:
-        """The exchange is one of the cache's own: nobody observes it."""
-
-    # --- backpressure -------------------------------------------------------------------------
-
-    @property
-    def connection(self) -> UpstreamConnection | None:
-        """Where the response comes from, for the one client that it goes to."""
-        return self._connection
-
-    def proxied_for(self) -> ProxyHeader:
-        """See ``upstream.ConnectionTaker``: what is for a crowd is for nobody of it."""
-        return NOBODY
-
-    def pause_sending(self) -> None:
-        """A fetch sends no content."""
-
-    def resume_sending(self) -> None:
-        """A fetch sends no content."""
+        self._shared.fetches.remove(self._plan.table_key, self)

@@ -11,11 +11,11 @@ from ..message.fields import Field, FieldSection
 from ..message.framing import Framing, Length, NoContent, UntilClose
 from ..message.response import Response
 from .answering import Asked
-from .control import tags_of
 from .keys import selecting, vary_names
 from .policy import NEVER_STORED, Terms, Verdict, initial_age, judge
 from .ranges import parse_content_range
 from .stored import StoredHead
+from .tags import tags_of
 from .validation import updated_fields
 
 _MADE_ANEW = frozenset({b"age", b"content-length"})
@@ -33,11 +33,25 @@ class Arrival:
 
     :ivar status: as the server said it.
     :ivar own: fields for the client whose request was sent, which nobody else gets.
+    :ivar is_aged: whether it came with an Age, as what another cache has stored does.
     """
 
     head: StoredHead
     status: int
     own: tuple[Field, ...] = ()
+    is_aged: bool = False
+
+    @classmethod
+    def of(
+        cls, head: StoredHead, response: Response, named: frozenset[bytes] = frozenset()
+    ) -> Arrival:
+        """Take a response as it came.
+
+        :param head: what would be stored of it.
+        :param named: the fields that are not stored with it, in lower case.
+        """
+        own = own_fields(response, named)
+        return cls(head, response.status, own, b"age" in response.section.values)
 
 
 def make_head(

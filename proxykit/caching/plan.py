@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Protocol
 
 from attrs import frozen
 
+from ..engine.cache import Answerable
 from ..errors import UpstreamError
+from .answering import Asked
 from .gaps import Parts
-from .stored import StoredResponse
+from .stored import StoredHead, StoredResponse
+from .under_way import TableKey
 
 
 @frozen(slots=True, eq=False)
@@ -30,10 +33,30 @@ class Plan:
     candidates: Sequence[StoredResponse] = ()
     variants: Sequence[StoredResponse] = ()
     conditional: bool = False
-    table_key: Any = None
+    table_key: TableKey | None = None
     background: bool = False
     parts: Parts | None = None
     detail: bytes = b""
+
+
+class Asks(Protocol):
+    """Who asks servers, for those to whom what a fetch has brought is of no use."""
+
+    def ask_alone(
+        self,
+        relay: Answerable,
+        asked: Asked,
+        candidates: Sequence[StoredResponse],
+        why: bytes,
+        detail: bytes,
+    ) -> None:
+        """Ask the server for one client that must not, or will not, wait for others."""
+
+    def ask_again(self, relay: Answerable, asked: Asked, head: StoredHead) -> None:
+        """Ask the server for a client that waited for what turned out to be another variant."""
+
+    def ask_for_all(self, relay: Answerable, asked: Asked) -> None:
+        """Ask the server for the whole: the parts that are stored are none of it any more."""
 
 
 class NotValidated(UpstreamError):

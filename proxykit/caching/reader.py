@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from ..engine.cache import Answerable
 from ..errors import ProxykitError, ResponseIncomplete
@@ -17,15 +17,26 @@ from .pieces import BLOCK
 from .ranges import Span
 from .stored import StoredHead
 
-if TYPE_CHECKING:
-    from .fetch import Fetch
-
 
 class Body(Protocol):
     """What a reader needs of content: see ``IStoredBody``."""
 
     def read(self, offset: int, most: int) -> bytes | Awaitable[bytes]:
         """See ``IStoredBody``."""
+
+
+class Feed(Protocol):
+    """What a reader waits for, and reads from while it arrives: see ``Fetch``."""
+
+    @property
+    def connection(self) -> UpstreamConnection | None:
+        """Where the response comes from, for the one client that it goes to."""
+
+    def progressed(self) -> None:
+        """A reader has read on."""
+
+    def left(self, reader: Reader) -> None:
+        """Forget a reader that is done or whose client is gone."""
 
 
 class Reader:
@@ -56,7 +67,7 @@ class Reader:
         "relay",
     )
 
-    def __init__(self, relay: Answerable, asked: Asked, fetch: Fetch | None = None) -> None:
+    def __init__(self, relay: Answerable, asked: Asked, fetch: Feed | None = None) -> None:
         """Make one that gives nothing yet."""
         self.relay = relay
         self.asked = asked

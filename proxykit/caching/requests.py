@@ -95,7 +95,8 @@ def passes_by(exchange: Exchange, values: Mapping[bytes, bytes], rules: CacheRul
     if b"forwarded" in values and exchange.pipeline.rules.is_trusted(exchange.peer_address):
         return True
     if rules.bypass_cookies and b"cookie" in values:
-        return not rules.bypass_cookies.isdisjoint(cookies(values[b"cookie"]))
+        if not rules.bypass_cookies.isdisjoint(cookies(values[b"cookie"])):
+            return True
     return not exchange.authority.host
 
 
@@ -103,6 +104,7 @@ def uri_key(exchange: Exchange, namespace: bytes, *, forward: bool) -> bytes:
     """Give the key of the URI that an exchange asks for.
 
     :param forward: whether the target itself says the scheme.
+    :raises BadRequest: when it names no host.
     """
     return _prefix(exchange, namespace, forward=forward) + exchange.request.origin_target
 

@@ -15,13 +15,12 @@ from ..errors import ProxykitError
 from ..message.dates import parse_date
 from ..message.fields import FieldSection
 from ..message.framing import NO_CONTENT
-from ..message.response import Response
 from ..net.files import FileRegion
 from .answering import Asked
 from .control import Purger
 from .fetcher import Fetcher
 from .gaps import Parts
-from .invalidation import changed_uris, is_error, is_safe
+from .invalidation import is_safe
 from .keys import selecting, uri_prefix, vary_names
 from .policy import RequestFacts
 from .ranges import parse_range
@@ -31,11 +30,12 @@ from .requests import are_plain, passes_by, request_key, uri_key, uri_scheme
 from .rules import CacheRules
 from .shared import SharedCache
 from .slices import Slices
-from .status import age_field, forwarded, hit
+from .status import age_field, hit
+from .storage import Storage
 from .stored import StoredResponse
 from .use import Use, decide, request_directives
-from .validation import same_validators
 from .variants import choosable
+from .watching import Watching
 
 _MOST_NOTED = 32
 
@@ -89,9 +89,10 @@ class RouteCache:
         self._purger = purger
         self._clock = clock
         self._token = object()  # not the cache itself, which a note would keep alive
-        self._store = shared.store
-        self._fetcher = Fetcher(shared)
-        self._slices = Slices(self._fetcher, clock)
+        self._storage = storage = Storage(shared)
+        self._watching = Watching(storage, namespace, clock)
+        self._fetcher = Fetcher(storage)
+        self._slices = Slices(storage, self._fetcher, clock)
         self._lookup = shared.store.lookup
         self._at_once: bool = shared.store.at_once
         only = self._rules[0]
@@ -192,7 +193,13 @@ class RouteCache:
             self._purger.purge(relay, self._uri_key(exchange))
             return True
         if method != b"GET" and method != b"HEAD":
-            self._watch_unsafe(relay)
+            if not is_safe(method):
+                exchange.cache = "bypass"
+                if exchange.authority.host:
+                    self._watching.unsafe(relay, self._uri_key(exchange))
+                else:
+                    # HTTP/1.0 without Host: nothing is stored of it that it could change.
+                    self._watching.passed(relay, b"method")
             return False
         rules = self._rules_for(exchange)
         directives = request_directives(values, rules)
@@ -201,7 +208,7 @@ class RouteCache:
             if b"only-if-cached" in directives:
                 _answer_not_stored(relay)
                 return True
-            relay.watch = partial(_say, relay, b"bypass")
+            self._watching.passed(relay, b"bypass")
             return False
         key = request_key(exchange, self._namespace, rules, values, forward=self._forward)
         asked = Asked(
@@ -227,7 +234,7 @@ class RouteCache:
             there = self._lookup(asked.stored_key)
             if isinstance(there, Sequence):
                 return self._found(relay, asked, there)
-        found = self._fetcher.lookup(asked.stored_key)
+        found = self._storage.lookup(asked.stored_key)
         relay.wait(found, partial(self._found_later, relay, asked))
         return True
 
@@ -236,7 +243,7 @@ class RouteCache:
             asked.head_only
             or b"only-if-cached" in asked.directives
             or b"no-store" in asked.directives
-            or self._fetcher.is_private(asked.key)
+            or self._shared.is_private(asked.key)
         )
 
     def _sliced(
@@ -245,7 +252,7 @@ class RouteCache:
         first, fetched = found
         if first is None or not self._slices.serve(relay, asked, first, fetched=fetched):
             relay.exchange.cache = "miss"
-            relay.watch = partial(_say, relay, b"miss")
+            self._watching.passed(relay, b"miss")
             relay.ask_upstream()
 
     def _found_later(
@@ -287,14 +294,13 @@ class RouteCache:
             return True
         if asked.head_only:
             relay.exchange.cache = "miss"
-            moment = self._shared.moment()
-            relay.watch = partial(self._head_answered, relay, asked, matching, why, moment)
+            self._watching.head(relay, asked, matching, why)
             return False
-        if not matching and self._fetcher.is_private(asked.key):
+        if not matching and self._shared.is_private(asked.key):
             # It was not for the cache a moment ago: the client's own request goes, conditions
             # and all.
             relay.exchange.cache = "miss"
-            relay.watch = partial(_say, relay, why)
+            self._watching.passed(relay, why)
             return False
         whole = sorted([each for each in candidates if each.head.span is None], key=_newest_first)
         names = vary_names(found[0].head.section.values.get(b"vary")) if found else ()
@@ -333,48 +339,6 @@ class RouteCache:
             # What they are together is in no store, and no 304 could update it there.
             self._fetcher.refresh(relay, asked, parts.stored[0])
         return True
-
-    # --- other methods ------------------------------------------------------------------------
-
-    def _head_answered(
-        self,
-        relay: Answerable,
-        asked: Asked,
-        matching: Sequence[StoredResponse],
-        why: bytes,
-        moment: int,
-        response: Response,
-    ) -> None:
-        """Update or give up what is stored by a HEAD's response (RFC 9111 section 4.3.5)."""
-        values = response.section.values
-        now = self._clock()
-        for stored in matching if response.status == 200 else ():
-            if self._shared.purged_since(moment, asked.stored_key, stored.head.tags):
-                continue
-            length = values.get(b"content-length")
-            same_length = length is None or length == b"%d" % (stored.head.complete or 0)
-            if same_length and same_validators(values, stored.head.section.values):
-                self._fetcher.freshen(asked, (stored,), response, now, now, moment)
-            else:
-                self._store.update(asked.stored_key, stored, stored.head.expired(now))
-        _say(relay, why, response)
-
-    def _watch_unsafe(self, relay: Answerable) -> None:
-        exchange = relay.exchange
-        if is_safe(exchange.request.method):
-            return
-        exchange.cache = "bypass"
-        relay.watch = partial(self._unsafe_answered, relay)
-
-    def _unsafe_answered(self, relay: Answerable, response: Response) -> None:
-        """Invalidate what an unsafe request has changed (RFC 9111 section 4.4)."""
-        if not is_error(response.status):
-            exchange = relay.exchange
-            for key in changed_uris(
-                self._uri_key(exchange), self._namespace, response.section.values
-            ):
-                self._shared.purge(key, soft=False)
-        _say(relay, b"method", response)
 
     # --- keys and rules -----------------------------------------------------------------------
 
@@ -432,9 +396,3 @@ def _answer_not_stored(relay: Answerable) -> None:
     exchange.error_type = error.error_type
     exchange.detail = str(error)
     relay.answer(answer)
-
-
-def _say(relay: Answerable, why: bytes, response: Response) -> None:
-    """Add Cache-Status to a response that passes the cache by."""
-    name = relay.exchange.pipeline.rules.pseudonym
-    response.headers.add(*forwarded(name, why))

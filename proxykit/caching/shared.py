@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from attrs import define, field
 
@@ -13,9 +13,7 @@ from ..net.sweeper import Sweeper
 from .no_vary_search import Aliases
 from .partial import Combiner
 from .purging import Purged, PurgeLog
-
-if TYPE_CHECKING:
-    from .fetch import Fetch
+from .under_way import FetchTable
 
 _MOST_PRIVATE = 8192
 _PRIVATE_SECONDS = 60.0
@@ -32,7 +30,7 @@ class SharedCache:
     :ivar offline: whether it is as if all rules were ``offline``: an operator says so for a while.
     :ivar aliases: what No-Vary-Search said.
     :ivar commits: how many responses were stored so far.
-    :ivar fetches: who asks a server right now, by key and what else matters.
+    :ivar fetches: who asks a server right now, and may be waited for.
     :ivar purges: what was purged lately, by whomever.
     :ivar parts: stores parts of a whole.
     """
@@ -42,7 +40,7 @@ class SharedCache:
     max_object_size: int
     lock_seconds: float = 5.0
     offline: bool = False
-    fetches: dict[Any, Fetch] = field(factory=dict)
+    fetches: FetchTable = field(factory=FetchTable)
     aliases: Aliases = field(factory=Aliases)
     purges: PurgeLog = field(factory=PurgeLog)
     commits: int = 0

@@ -23,6 +23,7 @@ from .partial import same_whole
 from .ranges import RangeRequest
 from .reader import Reader
 from .status import age_field, forwarded, hit
+from .storage import Storage
 from .stored import StoredHead, StoredResponse
 from .use import Use, decide
 from .validation import CONDITIONAL
@@ -31,11 +32,14 @@ from .validation import CONDITIONAL
 class Slices:
     """Answers exchanges out of slices, and has those fetched that are missing."""
 
-    def __init__(self, fetcher: Fetcher, clock: Callable[[], float]) -> None:
+    def __init__(self, storage: Storage, fetcher: Fetcher, clock: Callable[[], float]) -> None:
         """Make one for a route.
 
+        :param storage: where slices are stored.
+        :param fetcher: asks for those that are not.
         :param clock: gives the seconds since 1970.
         """
+        self._storage = storage
         self._fetcher = fetcher
         self._clock = clock
 
@@ -48,7 +52,7 @@ class Slices:
         found, fetched = await self.find(relay, asked, index, None)
         if found is None and index == 0:
             # Not every server knows ranges: do not try again with every request.
-            self._fetcher.mark_private(asked.key)
+            self._storage.shared.mark_private(asked.key)
         return found, fetched
 
     def serve(
@@ -87,16 +91,16 @@ class Slices:
         :returns: the slice, ``None`` when it cannot be had, and whether it was fetched.
         """
         part = _part(asked, index)
-        stored = self._usable(part, await self._fetcher.lookup(part.key), fetched=False)
+        stored = self._usable(part, await self._storage.lookup(part.key), fetched=False)
         if stored is not None:
             if _belongs(stored.head, index, asked.rules.slice_size, like):
                 return stored, False
-            self._fetcher.store.remove(part.key, stored)
+            self._storage.store.remove(part.key, stored)
         for _ in range(2):
-            moment = self._fetcher.moment()
+            moment = self._storage.shared.moment()
             await self._fetch(relay, part)
-            stored = self._usable(part, await self._fetcher.lookup(part.key), fetched=True)
-            if stored is not None or not self._fetcher.purged_since(moment, part, None):
+            stored = self._usable(part, await self._storage.lookup(part.key), fetched=True)
+            if stored is not None or not self._storage.purged_since(moment, part, None):
                 break  # else it was purged on its way, and another one may be asked for
         if stored is None or not _belongs(stored.head, index, asked.rules.slice_size, like):
             return None, True

@@ -168,7 +168,8 @@ def validates(fresh: Mapping[bytes, bytes], stored: Mapping[bytes, bytes], *, on
 def same_validators(fresh: Mapping[bytes, bytes], stored: Mapping[bytes, bytes]) -> bool:
     """Say whether a HEAD's response is about what is stored (RFC 9111 section 4.3.5).
 
-    Its ETag and its Last-Modified, as far as it has them, must both be what is stored.
+    Its ETag and its Last-Modified, as far as it has them, must both be what is stored: "any
+    received validator fields" are compared, so that one without any is about whatever is stored.
     """
     return all(
         fresh[name] == stored.get(name) for name in (b"etag", b"last-modified") if name in fresh

@@ -86,6 +86,7 @@ HELD = [
     ("4.3.4", "MUST", "update what a 304 is about", WIRE, "test_a_stale_response_is_validated_and_freshened_by_a_304"),
     ("4.3.5", "SHOULD", "update or invalidate by a HEAD's 200 what it could have chosen", WIRE, "test_head_updates_what_is_stored_and_a_changed_one_makes_it_stale"),
     ("4.3.5", "SHOULD", "update what has its validators and its length", LINES, "test_a_head_updates_only_what_has_all_its_validators"),
+    ("4.3.5", "text", "without received validators, update whatever has the length", LINES, "test_a_head_without_validators_updates_what_has_none_and_is_as_long"),
     ("4.3.5", "SHOULD", "take as stale what has not", LINES, "test_a_head_updates_only_what_has_all_its_validators"),
     ("4.3.5", "MUST", "update with the HEAD's fields", LINES, "test_a_head_updates_only_what_has_all_its_validators"),
     ("4.4", "MUST", "invalidate the target of an unsafe request that succeeds", WIRE, "test_an_unsafe_request_invalidates_its_target_and_where_it_points"),

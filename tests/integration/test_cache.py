@@ -8,81 +8,28 @@ import signal
 import socket
 import threading
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from email.utils import formatdate
 
 import pytest
 
-from demo.proxies import Proxy, free_port
-from tests.scripted import ScriptedOrigin, exchange, read_all, read_until
-
-
-class Site(ScriptedOrigin):
-    """An origin whose answers are put by path; it counts who asked for what."""
-
-    def __init__(self):
-        super().__init__(self._answer)
-        self.answers = {}
-        self.asked = []
-        self.lock = threading.Lock()
-
-    def put(self, path, fields=b"", content=b"ok", status=b"200 OK"):
-        length = b"" if status[:3] in (b"304", b"204") else b"Content-Length: %d\r\n" % len(content)
-        self.answers[path] = b"HTTP/1.1 %s\r\n%s%s\r\n%s" % (status, fields, length, content)
-
-    def count(self, path):
-        return sum(1 for head in self.asked if head.split(b" ")[1] == path)
-
-    def last(self, path):
-        return [head for head in self.asked if head.split(b" ")[1] == path][-1]
-
-    def _answer(self, connection, head):
-        with self.lock:
-            self.asked.append(head)
-        answer = self.answers[head.split(b" ")[1]]
-        if callable(answer):
-            answer(connection, head)
-        else:
-            connection.sendall(answer)
-
-
-def ask(path, extra=b"", method=b"GET", content=b""):
-    if content:
-        extra += b"Content-Length: %d\r\n" % len(content)
-    return b"%s %s HTTP/1.1\r\nHost: a\r\nConnection: close\r\n%s\r\n%s" % (
-        method,
-        path,
-        extra,
-        content,
-    )
-
-
-def field(answer, name):
-    head = answer.partition(b"\r\n\r\n")[0]
-    for line in head.split(b"\r\n")[1:]:
-        key, _, value = line.partition(b": ")
-        if key.lower() == name.lower():
-            return value
-    return None
-
-
-def content(answer):
-    return answer.partition(b"\r\n\r\n")[2]
-
-
-def status(answer):
-    return answer.split(b" ", 2)[1]
-
-
-def cache_says(answer):
-    return field(answer, b"Cache-Status").partition(b"; ")[2]
-
-
-@pytest.fixture(scope="module")
-def site():
-    with Site() as running:
-        yield running
-
+from demo.proxies import free_port
+from tests.integration.cached import (
+    DIGITS,
+    ask,
+    cache_says,
+    content,
+    crowd,
+    crowd_behind_a_gate,
+    field,
+    fresh,
+    gate,
+    ranged,
+    serving,
+    status,
+    until,
+)
+from tests.scripted import exchange, read_all, read_until
 
 RULES = """
 [cache.main]
@@ -129,16 +76,6 @@ format = "{{target}} {{cache}}"
 """
 
 
-@contextmanager
-def serving(directory, configuration, **named):
-    """Run a proxy with a configuration that has places for its port and for what is named."""
-    port = free_port()
-    file = directory / "proxykit.toml"
-    file.write_text(configuration.format(port=port, **named))
-    with Proxy(directory, "serve", "--config", str(file), port=port) as running:
-        yield running
-
-
 @pytest.fixture(scope="module")
 def proxy(tmp_path_factory, site):
     directory = tmp_path_factory.mktemp("cache")
@@ -147,10 +84,6 @@ def proxy(tmp_path_factory, site):
         running.other = ("127.0.0.1", other)
         running.log = directory / "access.log"
         yield running
-
-
-def fresh(age=0, lifetime=60):
-    return b'Cache-Control: max-age=%d\r\nAge: %d\r\nETag: "v1"\r\n' % (lifetime, age)
 
 
 # --- hits and misses --------------------------------------------------------------------------
@@ -456,6 +389,19 @@ def test_head_updates_what_is_stored_and_a_changed_one_makes_it_stale(proxy, sit
 # --- invalidation -----------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("request_line", [b"GET /ruled/no-host", b"POST /ruled/no-host"])
+def test_what_names_no_host_passes_by(proxy, site, request_line):
+    site.put(b"/ruled/no-host", fresh(), b"answered")
+    before = site.count(b"/ruled/no-host")
+    fields = b"Cookie: other=1\r\n" + (b"Content-Length: 0\r\n" if b"POST" in request_line else b"")
+
+    answer = exchange(proxy.address, b"%s HTTP/1.0\r\n%s\r\n" % (request_line, fields))
+
+    assert (status(answer), content(answer)) == (b"200", b"answered")
+    assert cache_says(answer) in (b"fwd=bypass", b"fwd=method")
+    assert site.count(b"/ruled/no-host") == before + 1
+
+
 def test_an_unsafe_request_invalidates_its_target_and_where_it_points(proxy, site):
     for path in (b"/item", b"/list", b"/elsewhere"):
         site.put(path, fresh(), b"old")
@@ -485,49 +431,6 @@ def test_an_unsafe_request_that_fails_invalidates_nothing(proxy, site):
 
 
 # --- under load -------------------------------------------------------------------------------
-
-
-def crowd(proxy, requests, then=lambda: None):
-    """Send requests at the same time, each on a connection of its own; give the answers.
-
-    :param then: called when the proxy has read them all.
-    """
-    connections = [socket.create_connection(proxy.address, timeout=10) for _ in requests]
-    for connection, data in zip(connections, requests, strict=True):
-        connection.sendall(data)
-    # What is sent after them is answered after they were read.
-    for _ in range(2):
-        exchange(proxy.address, ask(b"/after-the-crowd", b"Cache-Control: only-if-cached\r\n"))
-    then()
-    answers = []
-    for connection in connections:
-        with connection:
-            answers.append(read_all(connection))
-    return answers
-
-
-def gate(site, path, answer):
-    """Have an answer wait until it is let go; give what lets it go."""
-    open_gate = threading.Event()
-
-    def wait(connection, head):
-        open_gate.wait(5)
-        answer(connection) if callable(answer) else connection.sendall(answer)
-
-    site.answers[path] = wait
-    return open_gate
-
-
-def wait_until(condition, seconds=5.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.005)
-
-
-def crowd_behind_a_gate(proxy, site, path, answer, count=100):
-    open_gate = gate(site, path, answer)
-    return crowd(proxy, [ask(path)] * count, open_gate.set)
 
 
 def test_one_hundred_clients_for_one_missing_object_are_one_request(proxy, site):
@@ -643,7 +546,7 @@ def test_content_reaches_all_while_it_arrives(proxy, site):
     connections = [socket.create_connection(proxy.address, timeout=5) for _ in range(2)]
     for connection in connections:
         connection.sendall(ask(b"/streamed"))
-    wait_until(lambda: site.count(b"/streamed") == 1)
+    until(lambda: site.count(b"/streamed") == 1)
     go[0].set()
     for connection in connections:
         assert read_until(connection, b"first").endswith(b"first")
@@ -681,7 +584,7 @@ def test_the_first_client_leaves_and_the_others_are_served(proxy, site):
     site.answers[b"/left"] = slow_origin([head, b"other"], go)
     first, second = (socket.create_connection(proxy.address, timeout=5) for _ in range(2))
     first.sendall(ask(b"/left"))
-    wait_until(lambda: site.count(b"/left") == 1)
+    until(lambda: site.count(b"/left") == 1)
     second.sendall(ask(b"/left"))
     go[0].set()
     assert read_until(second, b"first").endswith(b"first")
@@ -704,7 +607,7 @@ def test_a_fetch_that_nobody_waits_for_is_given_up_before_its_head(proxy, site):
     site.answers[b"/abandoned"] = answer
     with socket.create_connection(proxy.address, timeout=5) as client:
         client.sendall(ask(b"/abandoned"))
-        wait_until(lambda: site.count(b"/abandoned") == 1)
+        until(lambda: site.count(b"/abandoned") == 1)
 
     assert closed.wait(5)
 
@@ -726,7 +629,7 @@ def test_a_fetch_that_is_nearly_done_is_finished_and_stored(proxy, site):
             == b"200"
         )
 
-    wait_until(is_hit)
+    until(is_hit)
     assert site.count(b"/finished") == 1
 
 
@@ -734,9 +637,9 @@ def test_who_waits_too_long_asks_for_itself(proxy, site):
     open_gate = gate(site, b"/locked", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
     first, second = (socket.create_connection(proxy.address, timeout=10) for _ in range(2))
     first.sendall(ask(b"/locked"))
-    wait_until(lambda: site.count(b"/locked") == 1)
+    until(lambda: site.count(b"/locked") == 1)
     second.sendall(ask(b"/locked"))
-    wait_until(lambda: site.count(b"/locked") == 2)
+    until(lambda: site.count(b"/locked") == 2)
     open_gate.set()
 
     answers = []
@@ -758,7 +661,7 @@ def test_a_stale_response_is_used_while_it_is_revalidated_once(proxy, site):
     assert all(content(each) == b"old" for each in answers)
     assert all(cache_says(each).startswith(b"hit; ttl=-9") for each in answers)
     open_gate.set()
-    wait_until(lambda: content(exchange(proxy.address, ask(b"/swr"))) == b"new")
+    until(lambda: content(exchange(proxy.address, ask(b"/swr"))) == b"new")
     assert site.count(b"/swr") == 2
 
 
@@ -784,7 +687,7 @@ def test_a_refresh_behind_the_back_that_fails_leaves_what_is_stored(proxy, site)
 
     for asked in range(2, 5):
         assert content(exchange(proxy.address, ask(b"/swr-fails"))) == b"old"
-        wait_until(lambda asked=asked: site.count(b"/swr-fails") == asked)
+        until(lambda asked=asked: site.count(b"/swr-fails") == asked)
 
 
 def test_what_must_be_revalidated_is_a_504_when_the_origin_is_gone(proxy, site):
@@ -849,23 +752,6 @@ def test_what_is_not_for_the_cache_goes_with_the_clients_own_conditions(proxy, s
 
 
 # --- ranges -----------------------------------------------------------------------------------
-
-DIGITS = b"0123456789"
-
-
-def ranged(head):
-    """Answer as an origin with a strong validator that knows ranges."""
-    tag = b'ETag: "r1"\r\nCache-Control: max-age=60\r\n'
-    line = next((each for each in head.split(b"\r\n") if each.startswith(b"Range: ")), None)
-    if line is None:
-        return b"HTTP/1.1 200 OK\r\n%sContent-Length: 10\r\n\r\n%s" % (tag, DIGITS)
-    first, _, last = line.partition(b"=")[2].partition(b"-")
-    last = last or b"9"
-    part = DIGITS[int(first) : int(last) + 1]
-    return (
-        b"HTTP/1.1 206 Partial Content\r\n%sContent-Range: bytes %s-%s/10\r\n"
-        b"Content-Length: %d\r\n\r\n%s" % (tag, first, last, len(part), part)
-    )
 
 
 def test_ranges_are_answered_out_of_the_whole(proxy, site):
@@ -1177,10 +1063,8 @@ def test_a_forward_proxy_caches_by_the_absolute_uri(start, site):
 
 
 def test_a_forward_proxy_has_rules_by_destination_and_may_be_purged(tmp_path, site):
-    port = free_port()
-    file = tmp_path / "proxykit.toml"
-    file.write_text(
-        f'[cache.c]\nsize = "1MiB"\n[forward.a]\nlisten = ["127.0.0.1:{port}"]\n'
+    configuration = (
+        '[cache.c]\nsize = "1MiB"\n[forward.a]\nlisten = ["127.0.0.1:{port}"]\n'
         'allow_private = true\n[forward.a.cache]\nuse = "c"\npurge_from = "127.0.0.1"\n'
         '[[forward.a.cache.rules]]\nhost = "localhost"\nforce_lifetime = "60s"\n'
     )
@@ -1191,7 +1075,7 @@ def test_a_forward_proxy_has_rules_by_destination_and_may_be_purged(tmp_path, si
         head = b"%s %s HTTP/1.1\r\nHost: %s:%d\r\nConnection: close\r\n\r\n"
         return head % (method, uri, host, site.port)
 
-    with Proxy(tmp_path, "serve", "--config", str(file), port=port) as running:
+    with serving(tmp_path, configuration) as running:
         for host in (b"127.0.0.1", b"localhost"):
             for _ in range(2):
                 answer = exchange(running.address, request(host))
@@ -1209,25 +1093,23 @@ def test_the_access_log_says_what_the_cache_did(proxy, site):
     exchange(proxy.address, ask(b"/logged"))
     exchange(proxy.address, ask(b"/logged", content=b"fat"))
 
-    wait_until(lambda: "/logged bypass" in proxy.log.read_text())
+    until(lambda: "/logged bypass" in proxy.log.read_text())
     lines = [line for line in proxy.log.read_text().splitlines() if line.startswith("/logged ")]
     assert lines == ["/logged miss", "/logged revalidated", "/logged hit", "/logged bypass"]
 
 
 def test_a_reload_keeps_what_is_stored(tmp_path, site):
-    port = free_port()
-    file = tmp_path / "proxykit.toml"
-    text = (
-        f'[cache.c]\nsize = "1MiB"\n[pool.a]\nservers = ["{site.url}"]\n[reverse.a]\n'
-        f'listen = ["127.0.0.1:{port}"]\n[[reverse.a.routes]]\npool = "a"\ncache = "c"\n'
+    configuration = (
+        '[cache.c]\nsize = "1MiB"\n[pool.a]\nservers = ["{url}"]\n[reverse.a]\n'
+        'listen = ["127.0.0.1:{port}"]\n[[reverse.a.routes]]\npool = "a"\ncache = "c"\n'
     )
-    file.write_text(text)
     site.put(b"/reloaded", fresh())
-    with Proxy(tmp_path, "serve", "--config", str(file), port=port) as running:
+    with serving(tmp_path, configuration, url=site.url) as running:
         exchange(running.address, ask(b"/reloaded"))
-        file.write_text(text + 'name = "again"\n')
+        with running.file.open("a") as file:
+            file.write('name = "again"\n')
         running.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: "was reloaded" in running.output.read_text())
+        until(lambda: "was reloaded" in running.output.read_text())
 
         assert cache_says(exchange(running.address, ask(b"/reloaded"))).startswith(b"hit")
         assert site.count(b"/reloaded") == 1

@@ -8,16 +8,7 @@ import time
 
 import pytest
 
-from tests.integration.test_cache import (
-    Site,
-    ask,
-    cache_says,
-    content,
-    field,
-    fresh,
-    serving,
-    status,
-)
+from tests.integration.cached import ask, cache_says, content, field, fresh, serving, status
 from tests.scripted import exchange, read_until
 
 CONFIGURATION = """
@@ -36,12 +27,6 @@ use = "main"
 path = "/errors/"
 allow_errors = true
 """
-
-
-@pytest.fixture(scope="module")
-def site():
-    with Site() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

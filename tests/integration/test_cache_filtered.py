@@ -8,17 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from demo.proxies import Proxy, free_port
-from tests.integration.test_cache import (
-    Site,
-    ask,
-    cache_says,
-    content,
-    exchange,
-    field,
-    fresh,
-    status,
-)
+from tests.integration.cached import ask, cache_says, content, field, fresh, serving, status
+from tests.scripted import exchange
 
 PAGE = b"<html><head></head><body>" + b"A cat.\n" * 20 + b"</body></html>"
 SEEN = PAGE.replace(b"cat", b"dog").replace(b"</head>", b"<!-- seen --></head>")
@@ -67,22 +58,12 @@ insert = [{{ before = "</head>", text = "<!-- seen -->" }}]
 """
 
 
-@pytest.fixture(scope="module")
-def site():
-    with Site() as running:
-        yield running
-
-
 @pytest.fixture(scope="module", params=["memory", "disk"])
 def proxy(request, tmp_path_factory, site):
     directory = tmp_path_factory.mktemp("filtered")
     cache = 'directory = "store"\nmin_free = 0\nmemory = 0' if request.param == "disk" else ""
-    port = free_port()
-    file = directory / "proxykit.toml"
-    file.write_text(
-        CONFIGURATION.format(store=request.param, cache=cache, site=site.url, port=port)
-    )
-    with Proxy(directory, "serve", "--config", str(file), port=port) as running:
+    named = {"store": request.param, "cache": cache, "site": site.url}
+    with serving(directory, CONFIGURATION, **named) as running:
         site.asked.clear()
         yield running
         assert "Traceback" not in running.output.read_text()

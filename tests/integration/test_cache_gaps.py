@@ -9,26 +9,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.integration.test_cache import (
-    Site,
-    ask,
-    cache_says,
-    content,
-    crowd,
-    exchange,
-    field,
-    status,
-)
-from tests.integration.test_cache_purging import Machine, until
-from tests.scripted import read_all, read_until
-
-DIGITS = b"0123456789"
-
-
-@pytest.fixture(scope="module")
-def site():
-    with Site() as running:
-        yield running
+from tests.integration.cached import DIGITS, ask, cache_says, content, crowd, field, status, until
+from tests.integration.stores import Machine
+from tests.scripted import exchange, read_all, read_until
 
 
 @pytest.fixture(scope="module", params=["memory", "disk", "redis"])

@@ -9,14 +9,9 @@ from contextlib import ExitStack
 import pytest
 
 from proxykit.command import main
-from tests.integration.test_cache import Site, ask, exchange, fresh
-from tests.integration.test_cache_purging import Machine, until
-
-
-@pytest.fixture(scope="module")
-def site():
-    with Site() as running:
-        yield running
+from tests.integration.cached import ask, fresh, until
+from tests.integration.stores import Machine
+from tests.scripted import exchange
 
 
 @pytest.fixture(scope="module", params=["disk", "redis"])

@@ -3,95 +3,22 @@
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 import threading
-import time
 from contextlib import ExitStack
 
 import pytest
 
-from demo.proxies import Proxy, free_port
-from tests.integration.admin import Api, token_of
-from tests.integration.test_cache import (
-    Site,
-    ask,
-    cache_says,
-    content,
-    crowd,
-    exchange,
-    fresh,
-    status,
-)
-from tests.integration.test_redis_cache import Redis
-from tests.scripted import read_all, read_until
+from tests.integration.cached import ask, cache_says, content, crowd, fresh, status, until
+from tests.integration.stores import Machine
+from tests.scripted import exchange, read_all, read_until
 
-CONFIGURATION = """
-[cache.main]
-store = "{store}"
-{cache}
-[pool.a]
-servers = ["{site}"]
-[reverse.a]
-listen = ["127.0.0.1:{port}"]
-[[reverse.a.routes]]
-path = "/sliced/"
-pool = "a"
-cache = {{ use = "main", slice_size = "4KiB" }}
-[[reverse.a.routes]]
-pool = "a"
-cache = {{ use = "main", purge_from = ["127.0.0.1"] }}
-[admin]
-listen = ["127.0.0.1:{admin}"]
-"""
 TAGGED = b"Cache-Tag: red\r\n"
-
-
-@pytest.fixture(scope="module")
-def site():
-    with Site() as running:
-        yield running
 
 
 @pytest.fixture(autouse=True)
 def _nobody_asked(site):
     site.asked.clear()
-
-
-class Machine:
-    """Proxies that share a store, where it can be shared."""
-
-    def __init__(self, directory, site, stack, store, max_object_size="8MiB"):
-        self.store = store
-        self._directory, self._site, self._stack = directory, site, stack
-        self._cache = 'size = "32MiB"'
-        if store == "disk":
-            self._cache += '\ndirectory = "store"\nmin_free = 0'
-        elif store == "redis":
-            if shutil.which("redis-server") is None:
-                pytest.skip("there is no redis-server")
-            self.redis = Redis(directory).start()
-            stack.callback(self.redis.stop)
-            self._cache = f'url = "{self.redis.url}"\ntimeout = "2s"'
-        self._cache += f'\nmax_object_size = "{max_object_size}"'
-
-    def start(self):
-        port, admin = free_port(), free_port()
-        file = self._directory / f"{port}.toml"
-        file.write_text(
-            CONFIGURATION.format(
-                store=self.store, cache=self._cache, site=self._site.url, port=port, admin=admin
-            )
-        )
-        proxy = self._stack.enter_context(
-            Proxy(self._directory, "serve", "--config", str(file), port=port)
-        )
-        proxy.file = file
-        proxy.admin = Api(("127.0.0.1", admin), token_of(self._directory))
-        path = b"/ready/%d" % port
-        self._site.put(path, fresh())
-        until(lambda: cache_says(exchange(proxy.address, ask(path))).startswith(b"hit"))
-        return proxy
 
 
 @pytest.fixture(scope="module")
@@ -117,13 +44,6 @@ def proxy(request, machines):
 @pytest.fixture(params=["disk", "redis"])
 def both(request, machines):
     return machines(request.param)
-
-
-def until(condition, seconds=10.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
 
 
 class Slow:

@@ -8,23 +8,21 @@ from email.utils import formatdate
 
 import pytest
 
-from demo.proxies import Proxy, free_port
-from tests.integration.test_cache import (
+from tests.integration.cached import (
     DIGITS,
-    Site,
     ask,
     cache_says,
     content,
     crowd,
-    exchange,
     field,
     fresh,
     gate,
     ranged,
     serving,
     status,
-    wait_until,
+    until,
 )
+from tests.scripted import exchange
 
 CONFIGURATION = """
 [cache.main]
@@ -39,12 +37,6 @@ listen = ["127.0.0.1:{port}"]
 pool = "a"
 cache = "main"
 """
-
-
-@pytest.fixture(scope="module")
-def site():
-    with Site() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -152,18 +144,15 @@ def test_a_combined_whole_says_its_length_and_its_newest_fields(proxy, site):
 
 
 def test_what_says_no_store_is_never_written_to_disk(tmp_path, site):
-    port = free_port()
     memory, disk = 'store = "memory"\nsize = "8MiB"', 'store = "disk"\ndirectory = "store"'
-    text = CONFIGURATION.replace(memory, disk + '\nsize = "16MiB"\nmin_free = 0')
-    text = text.format(url=site.url, port=port)
-    (tmp_path / "proxykit.toml").write_text(text)
+    on_disk = CONFIGURATION.replace(memory, disk + '\nsize = "16MiB"\nmin_free = 0')
     refused = b"Cache-Control: no-store\r\n"
 
     def written(mark):
         files = [each for each in (tmp_path / "store").rglob("*") if each.is_file()]
         return any(mark in each.read_bytes() for each in files)
 
-    with Proxy(tmp_path, "serve", "--config", str(tmp_path / "proxykit.toml"), port=port) as proxy:
+    with serving(tmp_path, on_disk, url=site.url) as proxy:
         for path, fields, extra in (
             (b"/said-by-server", refused + fresh(), b""),
             (b"/said-by-client", fresh(), refused),
@@ -172,7 +161,7 @@ def test_what_says_no_store_is_never_written_to_disk(tmp_path, site):
             site.put(path, fields, b"content of %s;" % path * 500)
             exchange(proxy.address, ask(path, extra))
         # What is written is written in the order in which it came.
-        wait_until(lambda: written(b"content of /stored;"))
+        until(lambda: written(b"content of /stored;"))
 
         assert not written(b"content of /said-by-server;")
         assert not written(b"content of /said-by-client;")
@@ -355,6 +344,34 @@ def test_a_head_updates_only_what_has_all_its_validators(proxy, site, fields, st
         assert field(answer, b"X-New") == b"1"
 
 
+def test_a_head_without_validators_updates_what_has_none_and_is_as_long(proxy, site):
+    """Section 4.3.5 compares "any received validator fields": of none, all are equal."""
+    stale = b"Cache-Control: max-age=60\r\nAge: 100\r\n"
+    said = []
+    for path, length in ((b"/bare", b""), (b"/bare/6", b"6"), (b"/bare/7", b"7")):
+        site.put(path, stale, b"stored")
+        exchange(proxy.address, ask(path))
+        length = length and b"Content-Length: %s\r\n" % length
+        site.answers[path] = b"HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\n%s\r\n" % length
+        exchange(proxy.address, ask(path, method=b"HEAD"))
+        site.put(path, fresh(), b"new one")
+        said.append(content(exchange(proxy.address, ask(path))))
+
+    assert said == [b"stored", b"stored", b"new one"]
+
+
+@pytest.mark.parametrize("stored", [b"404 Not Found", b"301 Moved Permanently"])
+def test_a_head_updates_nothing_that_has_another_status(proxy, site, stored):
+    path = b"/status-of-head/" + stored[:3]
+    site.put(path, b"Cache-Control: max-age=60\r\nAge: 100\r\n", b"old", stored)
+    exchange(proxy.address, ask(path))
+    site.answers[path] = b"HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\n\r\n"
+    exchange(proxy.address, ask(path, method=b"HEAD"))
+    site.put(path, fresh(), b"new")
+
+    assert content(exchange(proxy.address, ask(path))) == b"new"
+
+
 # --- RFC 9111 section 5.2: directives ---------------------------------------------------------
 
 
@@ -513,6 +530,20 @@ def test_cache_status_of_other_caches_stays_before_ours(proxy, site):
 
     assert lines(missed, b"Cache-Status")[0] == b"Origin; hit; ttl=5"
     assert lines(private, b"Cache-Status")[0] == b"Origin; hit"
+
+
+@pytest.mark.parametrize("condition", [b"", b'If-None-Match: "v1"\r\n', b"Range: bytes=0-1\r\n"])
+@pytest.mark.parametrize("control", [b"max-age=60", b"max-age=60, private"])
+def test_the_age_that_a_response_came_with_is_passed_on_be_it_zero(proxy, site, control, condition):
+    """Without Age it would seem to come from the origin itself (section 5.1)."""
+    for age in (b"", b"0", b"7"):
+        path = b"/came-with/%d" % len(site.asked)
+        aged = age and b"Age: %s\r\n" % age
+        site.put(path, b'ETag: "v1"\r\nCache-Control: %s\r\n%s' % (control, aged), b"aged")
+        answer = exchange(proxy.address, ask(path, condition))
+
+        assert field(answer, b"Age") == (age or None)
+        assert cache_says(answer).startswith(b"fwd=uri-miss")
 
 
 def test_cache_status_says_hit_or_fwd_and_never_both(proxy, site):

@@ -9,21 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from demo.proxies import Proxy, free_port
-from tests.integration.test_cache import (
+from tests.integration.cached import (
     DIGITS,
-    Site,
     ask,
     cache_says,
     content,
     crowd_behind_a_gate,
-    exchange,
     field,
     fresh,
     ranged,
+    serving,
     status,
 )
-from tests.scripted import read_all
+from tests.scripted import exchange, read_all
 
 PROBE = Path(__file__).with_name("probe")
 
@@ -42,18 +40,9 @@ cache = {{ use = "main", purge_from = ["127.0.0.1"] }}
 """
 
 
-@pytest.fixture(scope="module")
-def site():
-    with Site() as running:
-        yield running
-
-
 def serve(tmp_path_factory, site, store, filters=""):
     directory = tmp_path_factory.mktemp("seams")
-    port = free_port()
-    file = directory / "proxykit.toml"
-    file.write_text(CONFIGURATION.format(url=site.url, port=port, store=store, filters=filters))
-    return Proxy(directory, "serve", "--config", str(file), port=port)
+    return serving(directory, CONFIGURATION, url=site.url, store=store, filters=filters)
 
 
 @pytest.fixture(scope="module")
@@ -239,12 +228,9 @@ def sliced_origin(whole=WHOLE, tag=b'"s1"', ranges=True):
 @pytest.fixture(scope="module", params=["memory", "delayed"])
 def slicing(request, tmp_path_factory, site):
     directory = tmp_path_factory.mktemp("slices")
-    port = free_port()
-    file = directory / "proxykit.toml"
-    file.write_text(SLICED.format(url=site.url, port=port, store=request.param))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(PROBE))
-        with Proxy(directory, "serve", "--config", str(file), port=port) as running:
+        with serving(directory, SLICED, url=site.url, store=request.param) as running:
             running.path = b"/" + request.param.encode()
             yield running
 
@@ -335,10 +321,9 @@ def test_a_server_that_is_gone_is_a_502_and_later_a_cut(slicing, site):
 
 def test_what_a_trusted_proxy_says_of_the_host_is_part_of_the_key(tmp_path_factory, site):
     directory = tmp_path_factory.mktemp("trusting")
-    port = free_port()
-    file = directory / "proxykit.toml"
-    text = CONFIGURATION.format(url=site.url, port=port, store="memory", filters="")
-    file.write_text(text.replace("[reverse.a]\n", '[reverse.a]\ntrust_proxy = ["127.0.0.0/8"]\n'))
+    trusting = CONFIGURATION.replace(
+        "[reverse.a]\n", '[reverse.a]\ntrust_proxy = ["127.0.0.0/8"]\n'
+    )
 
     def by_host(connection, head):
         lines = head.split(b"\r\n")
@@ -348,7 +333,8 @@ def test_what_a_trusted_proxy_says_of_the_host_is_part_of_the_key(tmp_path_facto
         )
 
     site.answers[b"/by-host"] = by_host
-    with Proxy(directory, "serve", "--config", str(file), port=port) as running:
+    named = {"url": site.url, "store": "memory", "filters": ""}
+    with serving(directory, trusting, **named) as running:
 
         def asked(extra):
             return exchange(running.address, ask(b"/by-host", extra))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import signal
 import socket
 import ssl
@@ -14,18 +13,19 @@ import pytest
 
 from benchmarks.kill_disk import Killing, orphans
 from demo.proxies import Proxy, free_port
-from tests.integration.test_cache import (
-    Site,
+from tests.integration.cached import (
     ask,
+    body_of,
     cache_says,
     content,
     crowd_behind_a_gate,
-    exchange,
     field,
     fresh,
+    serving,
     status,
+    until,
 )
-from tests.scripted import read_all
+from tests.scripted import exchange, read_all
 
 CONFIGURATION = """
 [cache.main]
@@ -48,12 +48,6 @@ access = "access-{port}.log"
 """
 
 
-@pytest.fixture(scope="module")
-def site():
-    with Site() as running:
-        yield running
-
-
 class Machine:
     """Proxies with one directory."""
 
@@ -61,17 +55,16 @@ class Machine:
         self.directory, self._site, self._stack = directory, site, stack
 
     def start(self, memory=0, size="32MiB", tls="", port=None):
-        port = port or free_port()
-        file = self.directory / f"{port}.toml"
-        self.write(file, port, memory, size, tls)
-        proxy = Proxy(self.directory, "serve", "--config", str(file), port=port)
-        proxy.file = file
-        return self._stack.enter_context(proxy)
+        named = self._named(memory, size, tls)
+        return self._stack.enter_context(serving(self.directory, CONFIGURATION, port, **named))
 
-    def write(self, file, port, memory=0, size="32MiB", tls=""):
-        file.write_text(
-            CONFIGURATION.format(url=self._site.url, port=port, memory=memory, size=size, tls=tls)
-        )
+    def write(self, proxy, memory=0, size="32MiB"):
+        """Write what a proxy reads when it is reloaded."""
+        named = self._named(memory, size, "")
+        proxy.file.write_text(CONFIGURATION.format(port=proxy.port, **named))
+
+    def _named(self, memory, size, tls):
+        return {"url": self._site.url, "memory": memory, "size": size, "tls": tls}
 
     def bodies(self):
         return list((self.directory / "store/v1/bodies").glob("*/*"))
@@ -81,17 +74,6 @@ class Machine:
 def machine(tmp_path, site):
     with ExitStack() as stack:
         yield Machine(tmp_path, site, stack)
-
-
-def until(condition, seconds=10.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-
-
-def body_of(size):
-    return random.Random(size).randbytes(size)
 
 
 SIZES = (0, 10, 5000, 64 * 1024, 200_000, 1_500_000)
@@ -250,7 +232,7 @@ def test_a_reload_that_changes_the_store_goes_on_with_the_directory(machine, sit
     exchange(proxy.address, ask(b"/reload"))
     until(lambda: len(machine.bodies()) == 1)
     exchange(proxy.address, ask(b"/reload"))
-    machine.write(proxy.file, proxy.port, memory=1_000_000, size="64MiB")
+    machine.write(proxy, memory=1_000_000, size="64MiB")
     proxy.process.send_signal(signal.SIGHUP)
     until(lambda: "was reloaded" in proxy.output.read_text())
 

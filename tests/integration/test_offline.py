@@ -6,10 +6,10 @@ import re
 
 import pytest
 
-from demo.proxies import Proxy, free_port
+from demo.proxies import free_port
 from proxykit.command import main
 from tests.integration.admin import Api, token_of
-from tests.integration.test_cache import Site, ask, cache_says, content, field, status
+from tests.integration.cached import ask, cache_says, content, field, serving, status
 from tests.integration.test_cache_gaps import Origin
 from tests.scripted import exchange
 
@@ -25,7 +25,7 @@ size = "4MiB"
 servers = ["{url}"]
 retries = 0
 [reverse.a]
-listen = ["127.0.0.1:{reverse}"]
+listen = ["127.0.0.1:{port}"]
 [[reverse.a.routes]]
 path = "/small/"
 pool = "a"
@@ -59,19 +59,11 @@ STALE = b'Cache-Control: max-age=60%s\r\nAge: 100\r\nETag: "1"\r\n'
 
 
 @pytest.fixture(scope="module")
-def site():
-    with Site() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def proxy(tmp_path_factory, site):
     directory = tmp_path_factory.mktemp("offline")
-    ports = {name: free_port() for name in ("reverse", "forward", "switched", "admin")}
-    file = directory / "offline.toml"
-    file.write_text(CONFIGURATION.format(url=site.url, **ports))
-    with Proxy(directory, "serve", "--config", str(file), port=ports["reverse"]) as running:
-        running.file, running.ports = file, ports
+    ports = {name: free_port() for name in ("forward", "switched", "admin")}
+    with serving(directory, CONFIGURATION, url=site.url, **ports) as running:
+        running.ports = {"reverse": running.port, **ports}
         running.admin = Api(("127.0.0.1", ports["admin"]), token_of(directory))
         yield running
 

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import json
-import random
 import shutil
 import signal
 import socket
-import subprocess
 import time
 from contextlib import ExitStack
 
-import hiredis
 import pytest
 
-from demo.proxies import Proxy, ProxyDidNotStart, free_port
-from tests.integration.test_cache import (
-    Site,
+from demo.proxies import ProxyDidNotStart, free_port
+from tests.integration.cached import (
     ask,
+    body_of,
     cache_says,
     content,
     crowd_behind_a_gate,
-    exchange,
     field,
     fresh,
+    serving,
     status,
+    until,
 )
+from tests.integration.stores import Redis
+from tests.scripted import exchange
 
 pytestmark = pytest.mark.skipif(
     shutil.which("redis-server") is None, reason="there is no redis-server"
@@ -51,71 +51,6 @@ access = "access-{port}.log"
 """
 
 
-class Redis:
-    """A server in a process of its own."""
-
-    def __init__(self, directory, *options):
-        self.port = free_port()
-        self.socket = directory / f"redis-{self.port}.sock"
-        self._options = [
-            *("--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", str(self.socket)),
-            *("--save", "", "--appendonly", "no", "--dir", str(directory), *options),
-        ]
-
-    @property
-    def url(self):
-        return f"redis://127.0.0.1:{self.port}/0"
-
-    def start(self):
-        self.process = subprocess.Popen(
-            ["redis-server", *self._options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        until(self._answers)
-        return self
-
-    def _answers(self):
-        try:
-            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-        except OSError:
-            return False
-        return True
-
-    def stop(self):
-        self.process.send_signal(signal.SIGCONT)
-        self.process.terminate()
-        self.process.wait(10)
-
-    def ask(self, *command):
-        reader = hiredis.Reader()
-        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
-            connection.sendall(hiredis.pack_command(command))
-            while (answer := reader.gets()) is False:
-                reader.feed(connection.recv(65536))
-        if isinstance(answer, hiredis.ReplyError):
-            raise answer
-        return answer
-
-    def keys(self, kind):
-        return self.ask(b"KEYS", b"proxykit:1:%s:*" % kind)
-
-
-def until(condition, seconds=10.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-
-
-def body_of(size):
-    return random.Random(size).randbytes(size)
-
-
-@pytest.fixture(scope="module")
-def site():
-    with Site() as running:
-        yield running
-
-
 class Machines:
     def __init__(self, directory, site, stack):
         self.directory, self._site, self._stack = directory, site, stack
@@ -128,11 +63,9 @@ class Machines:
         return server
 
     def proxy(self, cache):
-        port = free_port()
-        file = self.directory / f"{port}.toml"
-        file.write_text(CONFIGURATION.format(cache=cache, site=self._site.url, port=port))
-        proxy = Proxy(self.directory, "serve", "--config", str(file), port=port)
-        return self._stack.enter_context(proxy)
+        return self._stack.enter_context(
+            serving(self.directory, CONFIGURATION, cache=cache, site=self._site.url)
+        )
 
     def both(self, more=""):
         redis = self.redis()

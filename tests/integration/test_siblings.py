@@ -12,7 +12,7 @@ from email.utils import formatdate
 import pytest
 
 from demo.proxies import Proxy, free_port
-from tests.integration.test_cache import Site, cache_says, content, field, status
+from tests.integration.cached import cache_says, content, field, status
 from tests.integration.test_parents import wait_until_it_listens
 from tests.scripted import ScriptedOrigin, exchange
 
@@ -20,12 +20,6 @@ LOG = "{method} {target} {upstream} {status} {cache} {error} {detail}"
 LONG = b"Cache-Control: max-age=600\r\n"
 NOT_THERE = b"HTTP/1.1 504 Gateway Timeout\r\nContent-Length: 4\r\n\r\nnone"
 FOUND = b"HTTP/1.1 200 OK\r\n%sAge: 5\r\nContent-Length: 7\r\n\r\nsibling" % LONG
-
-
-@pytest.fixture(scope="module")
-def site():
-    with Site() as running:
-        yield running
 
 
 @pytest.fixture
@@ -170,6 +164,20 @@ def test_what_a_sibling_has_is_not_asked_of_the_origin(pair, site):
     lines = [line.split()[2:] for line in log_of(one)]
     # The first is what it said as the sibling.
     assert lines[1:] == [[f"http://127.0.0.1:{two.port}", "200", "miss"], ["200", "hit"]]
+
+
+def test_what_a_sibling_has_stored_just_now_says_so_as_the_siblings_hit(pair, site):
+    """An ``Age: 0`` is all that tells the sibling's stored response from the origin's own."""
+    site.put(b"/young", LONG, b"stored")
+    one, two = pair
+    get(two, site, b"/young")
+
+    answer = get(one, site, b"/young")
+
+    assert int(field(answer, b"Age")) in (0, 1)
+    fields = [line for line in answer.split(b"\r\n") if line.startswith(b"Cache-Status: ")]
+    assert [b"; hit" in each for each in fields] == [True, False]
+    assert fields[1].endswith(b"; fwd=uri-miss; stored")
 
 
 def test_what_neither_has_is_asked_of_the_origin_once_and_passed_to_nobody_else(pair, site):

@@ -6,11 +6,10 @@ that is said of a key is said by the index, which every worker of the machine sh
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from time import monotonic, time
+from time import time
 from typing import Any
 
 import lmdb
@@ -19,22 +18,22 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from ...interfaces import ICacheInspection, ICacheStore, ISharedCacheStore
-from ..keys import PARTS
 from ..purging import Purged
 from ..stored import StoredHead, StoredResponse, StoreStatistics
 from .asked import Asked
 from .body import DiskBody
-from .changes import Purge, Put, Remove, Update
+from .changes import Put, Remove, Update
 from .complaint import Complaint
 from .files import OpenFile, open_body
 from .front import Front, most_files
-from .index import OWNER_SIZE
+from .glance import Glance
+from .index import Index
 from .inspection import list_entries, sum_up
 from .loading import Loaded, Loader
 from .opened import OpenedDirectory
 from .pending import PendingChanges
 from .promotion import Promotion
-from .purges import Purges
+from .purging import Purging
 from .records import LONGEST_KEY, index_key, unpack_references
 from .room import Room
 from .transaction import Limits
@@ -43,8 +42,6 @@ from .writer import DiskWriter
 _log = Logger()
 
 _MOST_VARIANTS = 64
-_SLOW_SECONDS = 0.01
-_COLD_SECONDS = 5.0
 
 
 @implementer(ICacheStore, ISharedCacheStore, ICacheInspection)
@@ -77,23 +74,26 @@ class DiskStore:
         # What is being written is no entry yet; it has the last eighth for itself: see ``_room``.
         self._limits = Limits(size - size // 8)
         self._min_free = min_free
-        self._clock = clock
         self._disk: OpenedDirectory | None = None
         self._closed = False
         self._front = Front(memory, most_files())
         self._promotion = Promotion(self._front)
         self._pending = PendingChanges(self.give, self._changed)
-        self._purges = Purges()
-        self._name = os.urandom(OWNER_SIZE)
-        self._heard: int | None = None
+        self._complaint = Complaint(f"the index of the cache in {path} cannot be read")
+        self._glance = Glance(self._complaint)
+        self._purging = Purging(self.give, self._pending, self._glance, clock)
+        self._purges = self._purging.under_way
         self._loader = Loader(self, self._loaded)
         self._room = Room(size // 8)
         self._asked = Asked(reactor, self.give)
-        self._cold_until = 0.0
-        self._complaint = Complaint(f"the index of the cache in {path} cannot be read")
 
     def __repr__(self) -> str:
         return f"<DiskStore {self._path} {len(self._front)} at hand {len(self._pending)} pending>"
+
+    @property
+    def _index(self) -> Index | None:
+        """The index, ``None`` while it is not open."""
+        return None if self._disk is None else self._disk.index
 
     # --- ICacheStore --------------------------------------------------------------------------
 
@@ -114,7 +114,7 @@ class DiskStore:
         try:
             value = disk.index.get(key if len(key) <= LONGEST_KEY else index_key(key))
         except lmdb.Error as error:
-            return self._unreadable(error)
+            return self._glance.unreadable(error)
         if entry.value != value:
             return self._look_up_on_disk(key)
         if entry.period != self._asked.period:
@@ -152,31 +152,16 @@ class DiskStore:
 
     def purge(self, key: bytes, *, soft: bool) -> int | Deferred[int]:
         """See ``ICacheStore``."""
-        disk = self._disk
-        if disk is not None and disk.index is not None and not self._pending:
+        index = self._index
+        if index is not None and not self._pending and not self._glance.may_hold(index, key):
             # An unsafe request purges what is seldom there: then no lookup has to wait.
-            try:
-                with disk.index.environment.begin() as transaction:
-                    if self._value(key) is None:
-                        if not any(disk.index.begins_with(transaction, key + PARTS)):
-                            return self._note(key, soft=soft)
-            except lmdb.Error:
-                pass  # the clerk finds out what is the matter
+            return self._purging.note(key, soft=soft)
         return self._purge("key", key, soft=soft)
 
     def hear(self) -> Sequence[Purged]:
         """See ``ISharedCacheStore``: a microsecond out of the page cache."""
-        disk = self._disk
-        if disk is None or disk.index is None:
-            return ()
-        try:
-            with disk.index.environment.begin() as transaction:
-                known = self._heard or 0
-                newest, found = disk.index.purges_since(transaction, known, self._name)
-        except lmdb.Error as error:
-            return self._unreadable(error)
-        first, self._heard = self._heard is None, newest
-        return () if first else found
+        index = self._index
+        return () if index is None else self._purging.hear(index)
 
     def purge_tag(self, tag: bytes, *, soft: bool) -> int | Deferred[int]:
         """See ``ICacheStore``."""
@@ -205,11 +190,11 @@ class DiskStore:
         opening = self._open()
         if opening is not None:
             await opening
-        disk = self._disk
-        if disk is None or disk.index is None:
+        disk, index = self._disk, self._index
+        if disk is None or index is None:
             return None
         try:
-            return await disk.in_thread(call, disk.index, *arguments)
+            return await disk.in_thread(call, index, *arguments)
         except lmdb.Error as error:
             self._complaint.say(error)
             return None
@@ -249,8 +234,6 @@ class DiskStore:
         self, writer: DiskWriter, head: StoredHead, replaces: Callable[[StoredHead], bool]
     ) -> None:
         """Take a response whose content is complete."""
-        if self._heard is None:
-            self.hear()
         body = writer.body
         view = self._view(body.key)
         kept = tuple(each for each in view if not replaces(each.head))[: _MOST_VARIANTS - 1]
@@ -264,8 +247,8 @@ class DiskStore:
             writer.rest,
             known=frozenset(each.body.number for each in view),
             replaced=frozenset(each.body.number for each in view if each not in kept),
-            owner=self._name,
-            heard=self._heard or 0,
+            owner=self._purging.owner,
+            heard=self._purging.last_heard(self._index),
         )
         rest = sum(map(len, writer.rest))
         self._change(body.key, (new, *kept), put, partial(self._was_put, put, body, rest))
@@ -324,45 +307,20 @@ class DiskStore:
             self._disk.leave()
             self._disk = None
         if self._disk is None:
-            self._heard = None
+            self._purging.begin_anew()
             self._disk = OpenedDirectory.of(self._reactor, self._path, self._limits, self._min_free)
         return self._disk.when_open()
 
     def _lookup_later(self, key: bytes) -> Any:
-        if self._disk is None or self._disk.index is None:
-            return ()
-        return self.lookup(key)
+        return () if self._index is None else self.lookup(key)
 
     def _look_up_on_disk(self, key: bytes) -> Any:
-        if self._cold_until and monotonic() < self._cold_until:
-            return self._load(key)
-        return () if self._value(key) is None else self._load(key)
-
-    def _unreadable(self, error: lmdb.Error) -> tuple[()]:
-        self._complaint.say(error)
-        return ()
-
-    def _value(self, key: bytes) -> bytes | None:
-        """Give what the index holds under a key.
-
-        That is half a microsecond out of the page cache. When it turns out to come from a disk,
-        threads look up for a while, and warm the cache meanwhile.
-        """
-        assert self._disk is not None
-        assert self._disk.index is not None
-        started = monotonic()
-        try:
-            value = self._disk.index.get(index_key(key))
-        except lmdb.Error as error:
-            self._unreadable(error)
-            return None
-        if monotonic() - started > _SLOW_SECONDS:
-            self._cold_until = monotonic() + _COLD_SECONDS
-        return value
-
-    def _load(self, key: bytes) -> Deferred[Sequence[StoredResponse]]:
-        assert self._disk is not None
-        return self._loader.load(self._disk, key)
+        disk = self._disk
+        assert disk is not None
+        assert disk.index is not None
+        if not self._glance.is_cold and self._glance.value(disk.index, key) is None:
+            return ()
+        return self._loader.load(disk, key)
 
     def _loaded(self, key: bytes, loaded: Loaded) -> tuple[StoredResponse, ...]:
         """Keep what was read at hand; give what is the answer by now."""
@@ -383,21 +341,16 @@ class DiskStore:
         pending = self._pending.by_key.get(key)
         if pending is not None:
             return pending.responses
-        disk = self._disk
-        if disk is None or disk.index is None:
+        index = self._index
+        if index is None or self._purges.concern(key):
             return ()
-        if self._purges.concern(key):
-            return ()
-        value = self._value(key)
+        value = self._glance.value(index, key)
         if value is None:
             return ()
         entry = self._front.get(key)
         if entry is not None and entry.value == value:
             return entry.responses
-        try:
-            _, found = disk.index.load(key)
-        except lmdb.Error:
-            return ()
+        found = self._glance.records(index, key)
         responses = [self._loader.response(key, *each) for each in found]
         return tuple(each for each in responses if each is not None)
 
@@ -423,28 +376,13 @@ class DiskStore:
                 self._front.put(key, value, responses)
 
     def _purge(self, by: str, what: bytes, *, soft: bool) -> int | Deferred[int]:
-        if self._disk is None or self._disk.index is None:
+        if self._index is None:
             opening = self._open()
             if opening is not None:
                 return opening.addCallback(lambda nothing: self._purge(by, what, soft=soft))
-            if self._disk is None or self._disk.index is None:
+            if self._index is None:
                 return 0
-        purge = Purge(by, what, soft, self._clock(), self._name)
-        self._pending.forget(purge)
-        self._purges.add(purge)
-        result: Deferred[int] = Deferred()
-        self.give(purge, partial(self._was_purged, purge, result))
-        return result
-
-    def _note(self, key: bytes, *, soft: bool) -> Deferred[int]:
-        result: Deferred[int] = Deferred()
-        purge = Purge("key", key, soft, self._clock(), self._name)
-        self.give(purge, lambda count: result.callback(count or 0))
-        return result
-
-    def _was_purged(self, purge: Purge, result: Deferred[int], count: int | None) -> None:
-        self._purges.done(purge)
-        result.callback(count or 0)
+        return self._purging.purge(by, what, soft=soft)
 
 
 def _is_at_hand(response: StoredResponse) -> bool:

@@ -4,21 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from zope.interface import implementer
 
 from ...interfaces import ICacheWriter
 from ..pieces import Pieces
 from ..stored import StoredHead
-from .body import DiskBody
+from .body import Disk, DiskBody
 from .clerk import Append, Discard
 from .files import WrittenFile
 
-if TYPE_CHECKING:
-    from .store import DiskStore
-
 _PORTION = 256 * 1024  # what is written at a time; smaller content goes with its entry
+
+
+class Shelf(Disk, Protocol):
+    """What a writer needs of its store."""
+
+    def give(self, change: Any, done: Callable[[Any], None] | None = None) -> None:
+        """Give the clerk something to do; ``done`` is called with what came of it."""
+
+    def reserve(self, size: int) -> bool:
+        """Count what is being written; say whether there is room for it."""
+
+    def release_memory(self, size: int) -> None:
+        """Count what is in memory no more."""
+
+    def settle(self, body: DiskBody, result: Any = None) -> None:
+        """Count what is written, or will never be."""
+
+    def put(
+        self, writer: DiskWriter, head: StoredHead, replaces: Callable[[StoredHead], bool]
+    ) -> None:
+        """Take a response whose content is complete."""
 
 
 @implementer(ICacheWriter)
@@ -32,7 +50,7 @@ class DiskWriter:
 
     __slots__ = ("_failed", "_rest_size", "_store", "body", "rest", "written")
 
-    def __init__(self, store: DiskStore, key: bytes, number: int) -> None:
+    def __init__(self, store: Shelf, key: bytes, number: int) -> None:
         """Begin; ``number`` is this entry's alone."""
         self._store = store
         self.body = DiskBody(store, key, number, pieces=Pieces())

@@ -18,7 +18,7 @@ from typing import Any
 
 import hiredis
 from attrs import define
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, FirstError
 from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.protocol import Factory, Protocol, connectionDone
@@ -47,6 +47,17 @@ class RedisAway(Exception):
 
 class RedisRefused(Exception):
     """The server answered with an error."""
+
+
+def as_nothing(failure: Any) -> tuple[()]:
+    """Take a command that was not answered, or was refused, for one that found nothing.
+
+    :param failure: of a ``Deferred``, or of one that gathers several.
+    """
+    while failure.check(FirstError):
+        failure = failure.value.subFailure
+    failure.trap(RedisAway, RedisRefused)
+    return ()
 
 
 @define(slots=True, eq=False)

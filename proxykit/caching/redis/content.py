@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from attrs import define
 from twisted.internet.defer import Deferred
@@ -13,9 +13,6 @@ from ...interfaces import ICacheWriter, IStoredBody
 from ..packing import CHECKSUM_SIZE, checksum
 from ..pieces import BLOCK, Pieces
 from ..stored import StoredHead
-
-if TYPE_CHECKING:
-    from .store import RedisStore
 
 CHUNK = BLOCK
 """The size of a chunk, in bytes."""
@@ -54,6 +51,31 @@ def cut_in_chunks(content: Pieces) -> list[bytes]:
     return [data[start : start + CHUNK] for start in range(0, len(data), CHUNK)]
 
 
+class Chunks(Protocol):
+    """What a body needs of its store."""
+
+    def chunk(self, name: bytes, index: int) -> Deferred[Any]:
+        """Get a chunk of a response's content.
+
+        :param name: the response's.
+        """
+
+    def lost(self, body: RedisBody) -> None:
+        """Forget what is not as it was stored."""
+
+
+class Shelf(Protocol):
+    """What a writer needs of its store."""
+
+    def reserve(self, change: int) -> bool:
+        """Count content in memory; say whether there is room for it."""
+
+    def put(
+        self, body: RedisBody, head: StoredHead, replaces: Callable[[StoredHead], bool]
+    ) -> None:
+        """Take a response whose content is complete."""
+
+
 @implementer(IStoredBody)
 @define(slots=True, eq=False)
 class RedisBody:
@@ -65,7 +87,7 @@ class RedisBody:
     :ivar last: the chunk that was read last, and which one it is.
     """
 
-    store: RedisStore
+    chunks: Chunks
     key: bytes
     name: bytes
     size: int = 0
@@ -97,12 +119,12 @@ class RedisBody:
     def _fetch(self, index: int, offset: int, most: int) -> Deferred[bytes]:
         def got(data: Any) -> bytes:
             if not is_chunk(data, self.size, index, self.checksums):
-                self.store.lost(self)
+                self.chunks.lost(self)
                 return b""  # then the response is cut off: see ``caching.reader``
             self.last = (index, data)
             return self._cut(offset, most)
 
-        return self.store.chunk(self.name, index).addCallbacks(got, lambda failure: b"")
+        return self.chunks.chunk(self.name, index).addCallbacks(got, lambda failure: b"")
 
     def _cut(self, offset: int, most: int) -> bytes:
         start = offset % CHUNK
@@ -119,10 +141,10 @@ class RedisWriter:
 
     __slots__ = ("_store", "body")
 
-    def __init__(self, store: RedisStore, key: bytes, name: bytes) -> None:
-        """Begin."""
+    def __init__(self, store: Shelf, body: RedisBody) -> None:
+        """Begin; the body has no content yet."""
         self._store = store
-        self.body = RedisBody(store, key, name, content=Pieces())
+        self.body = body
 
     def write(self, data: bytes) -> bool:
         """See ``ICacheWriter``."""

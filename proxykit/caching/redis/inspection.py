@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet.defer import DeferredList
 
 from ..packing import Unreadable
 from ..stored import ShownBody, StoredResponse, StoreStatistics
 from .client import RedisClient, RedisRefused
+from .content import Chunks
 from .names import Names
 from .records import unpack_response
-
-if TYPE_CHECKING:
-    from .store import RedisStore
 
 _SCANNED_AT_ONCE = 500
 _MOST_COUNTED = 20  # times _SCANNED_AT_ONCE; of more keys, the rest is reckoned
@@ -55,46 +53,46 @@ async def sum_up(client: RedisClient, prefix: bytes, limit: int | None) -> Store
 
 
 async def list_entries(
-    store: RedisStore, names: Names, prefix: bytes, limit: int
+    client: RedisClient, chunks: Chunks, names: Names, prefix: bytes, limit: int
 ) -> Sequence[tuple[bytes, Sequence[StoredResponse]]]:
     """List the entries whose keys begin with a prefix; see ``ICacheInspection``.
 
-    :param names: the store's.
+    :param chunks: the store's, as ``names`` are.
     :raises RedisAway: when the server does not answer.
     """
     found: dict[bytes, Sequence[StoredResponse]] = {}
     cursor: Any = b"0"
     for _ in range(_MOST_SEARCHED):
-        cursor, entries = await store.client.send(
+        cursor, entries = await client.send(
             b"SCAN", cursor, b"MATCH", names.entries(prefix), b"COUNT", _SCANNED_AT_ONCE
         )
         for first in range(0, len(entries), _READ_AT_ONCE):
             if len(found) < limit:
-                found |= await _read(store, names, entries[first : first + _READ_AT_ONCE])
+                found |= await _read(client, chunks, names, entries[first : first + _READ_AT_ONCE])
         if cursor == b"0" or len(found) >= limit:
             break
     return list(found.items())[:limit]
 
 
 async def _read(
-    store: RedisStore, names: Names, entries: Sequence[bytes]
+    client: RedisClient, chunks: Chunks, names: Names, entries: Sequence[bytes]
 ) -> dict[bytes, Sequence[StoredResponse]]:
-    answers = store.client.send_together(*((b"HGETALL", entry) for entry in entries))
+    answers = client.send_together(*((b"HGETALL", entry) for entry in entries))
     found: dict[bytes, Sequence[StoredResponse]] = {}
     results = await DeferredList(answers, consumeErrors=True)
     for entry, (done, raw) in zip(entries, results, strict=True):
         if not done:
             raw.trap(RedisRefused)  # it is of another kind: nothing of ours
-        elif responses := _shown(store, names.key(entry), raw):
+        elif responses := _shown(chunks, names.key(entry), raw):
             found[names.key(entry)] = responses
     return found
 
 
-def _shown(store: RedisStore, key: bytes, raw: Any) -> list[StoredResponse]:
+def _shown(chunks: Chunks, key: bytes, raw: Any) -> list[StoredResponse]:
     responses: list[StoredResponse] = []
     for name, data in zip(raw[::2], raw[1::2], strict=False):
         try:
-            stored = unpack_response(store, key, name, data)
+            stored = unpack_response(chunks, key, name, data)
         except (Unreadable, TypeError, ValueError):
             continue
         responses.append(StoredResponse(stored.head, ShownBody(stored.body.size)))

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ..packing import Unreadable, pack, pack_head, sealed, unpack, unpack_head, unsealed
 from ..pieces import Pieces
 from ..stored import StoredHead, StoredResponse
-from .content import INLINE, RedisBody, chunks_of, is_chunk
-
-if TYPE_CHECKING:
-    from .store import RedisStore
+from .content import INLINE, Chunks, RedisBody, chunks_of, is_chunk
 
 NAME_SIZE = 12
 """How long a response's name is, in bytes."""
@@ -29,9 +24,10 @@ def pack_response(key: bytes, head: StoredHead, body: RedisBody) -> bytes | None
     return sealed(pack((key, pack_head(head), body.size, body.checksums, content)))
 
 
-def unpack_response(store: RedisStore, key: bytes, name: bytes, data: bytes) -> StoredResponse:
+def unpack_response(chunks: Chunks, key: bytes, name: bytes, data: bytes) -> StoredResponse:
     """Make a response of its record.
 
+    :param chunks: of whatever content is not in it.
     :raises Unreadable: when it is none, or not the one that should be there.
     :raises TypeError: likewise.
     :raises ValueError: likewise.
@@ -41,7 +37,7 @@ def unpack_response(store: RedisStore, key: bytes, name: bytes, data: bytes) -> 
         raise Unreadable("it is of another key, or no record")
     if size < 0 or len(checksums) != 8 * chunks_of(size) or len(name) != NAME_SIZE:
         raise Unreadable("it is no record")
-    body = RedisBody(store, key, name, size, checksums)
+    body = RedisBody(chunks, key, name, size, checksums)
     if size <= INLINE:
         if size and not is_chunk(content, size, 0, checksums):
             raise Unreadable("its content is wrong")

@@ -11,7 +11,7 @@ from attrs import frozen
 
 from ..engine.client import Client
 from ..engine.exchange import Exchange
-from ..engine.pipeline import EMPTY_CHAIN
+from ..engine.pipeline import EMPTY_CHAIN, Pipeline, Route
 from ..engine.relay import Relay
 from ..net.proxy_protocol import NOBODY, ProxyHeader
 from ..upstream.connection import UpstreamConnection
@@ -35,8 +35,12 @@ class Clientless(Relay):
         :param exchange: of its own, on a route.
         :param identity: see ``engine.client.Client``.
         """
-        super().__init__(exchange, cast(Client, _Identity(identity)))
+        pipeline, route = exchange.pipeline, exchange.route
+        assert isinstance(pipeline, Pipeline)
+        assert isinstance(route, Route)
+        super().__init__(pipeline, exchange, cast(Client, _Identity(identity)))
         self._chain = EMPTY_CHAIN
+        self._route = route
 
     def begin(self) -> None:
         """Ask the server."""

@@ -8,7 +8,7 @@ from typing import Any
 from attrs import frozen
 from twisted.internet.defer import Deferred, gatherResults, succeed
 
-from ..engine.relay import Relay
+from ..engine.cache import Answerable
 from ..errors import Denied
 from ..message.response import Response
 from ..options import IPNetwork, contains
@@ -30,7 +30,7 @@ class Purger:
     shared: SharedCache
     allowed: tuple[IPNetwork, ...]
 
-    def purge(self, relay: Relay, key: bytes) -> None:
+    def purge(self, relay: Answerable, key: bytes) -> None:
         """Do what a request asks for, and answer it.
 
         :param key: of its target.

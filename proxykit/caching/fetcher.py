@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 from attrs import evolve
 
+from ..engine.cache import Answerable
 from ..engine.exchange import Exchange
-from ..engine.relay import Relay
 from ..errors import ProxykitError
 from ..message.fields import Field
 from .answering import Asked
@@ -37,7 +37,7 @@ class Fetcher:
 
     def fetch(
         self,
-        relay: Relay,
+        relay: Answerable,
         asked: Asked,
         candidates: Sequence[StoredResponse],
         why: bytes,
@@ -63,7 +63,7 @@ class Fetcher:
         plan = Plan(why, candidates, variants, bool(candidates or variants), table_key, parts=parts)
         self._start(relay, reader, plan)
 
-    def _start(self, relay: Relay, reader: Reader, plan: Plan) -> None:
+    def _start(self, relay: Answerable, reader: Reader, plan: Plan) -> None:
         fetch = self._make_fetch(relay, reader.asked, plan)
         if plan.table_key is not None:
             self._shared.fetches.put(plan.table_key, fetch)
@@ -82,7 +82,7 @@ class Fetcher:
 
     def ask_alone(
         self,
-        relay: Relay,
+        relay: Answerable,
         asked: Asked,
         candidates: Sequence[StoredResponse],
         why: bytes,
@@ -92,16 +92,16 @@ class Fetcher:
         plan = Plan(why, candidates, conditional=bool(candidates), detail=detail)
         self._start(relay, Reader(relay, asked), plan)
 
-    def ask_again(self, relay: Relay, asked: Asked, head: StoredHead) -> None:
+    def ask_again(self, relay: Answerable, asked: Asked, head: StoredHead) -> None:
         """Ask the server for a client that waited for what turned out to be another variant."""
         names = tuple(name for name, _ in head.selecting)
         self.fetch(relay, asked, (), b"vary-miss", names=names)
 
-    def ask_for_all(self, relay: Relay, asked: Asked) -> None:
+    def ask_for_all(self, relay: Answerable, asked: Asked) -> None:
         """Ask the server for the whole: the parts that are stored are none of it any more."""
         self.fetch(relay, asked, (), b"stale")
 
-    def refresh(self, relay: Relay, asked: Asked, stored: StoredResponse) -> None:
+    def refresh(self, relay: Answerable, asked: Asked, stored: StoredResponse) -> None:
         """Fetch a fresh response behind the back of the client that got a stale one."""
         asked = evolve(asked, range=None, head_only=False, facts=asked.facts.as_get())
         names = tuple(name for name, _ in stored.head.selecting)
@@ -115,7 +115,7 @@ class Fetcher:
         fetch.begin()
 
     def fetch_part(
-        self, relay: Relay, asked: Asked, then: Callable[[ProxykitError | None], None]
+        self, relay: Answerable, asked: Asked, then: Callable[[ProxykitError | None], None]
     ) -> None:
         """Fetch a part into the store, for whoever reads it there.
 
@@ -135,7 +135,7 @@ class Fetcher:
         fetch.when_done(then)
         fetch.begin()
 
-    def _make_fetch(self, relay: Relay, asked: Asked, plan: Plan) -> Fetch:
+    def _make_fetch(self, relay: Answerable, asked: Asked, plan: Plan) -> Fetch:
         exchange = relay.exchange
         added: list[Field] = []
         if plan.conditional:

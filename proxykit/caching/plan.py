@@ -7,7 +7,7 @@ from typing import Protocol
 
 from attrs import frozen
 
-from ..engine.relay import Relay
+from ..engine.cache import Answerable
 from ..errors import UpstreamError
 from .answering import Asked
 from .gaps import Parts
@@ -44,7 +44,7 @@ class Asks(Protocol):
 
     def ask_alone(
         self,
-        relay: Relay,
+        relay: Answerable,
         asked: Asked,
         candidates: Sequence[StoredResponse],
         why: bytes,
@@ -52,10 +52,10 @@ class Asks(Protocol):
     ) -> None:
         """Ask the server for one client that must not, or will not, wait for others."""
 
-    def ask_again(self, relay: Relay, asked: Asked, head: StoredHead) -> None:
+    def ask_again(self, relay: Answerable, asked: Asked, head: StoredHead) -> None:
         """Ask the server for a client that waited for what turned out to be another variant."""
 
-    def ask_for_all(self, relay: Relay, asked: Asked) -> None:
+    def ask_for_all(self, relay: Answerable, asked: Asked) -> None:
         """Ask the server for the whole: the parts that are stored are none of it any more."""
 
 

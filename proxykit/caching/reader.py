@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Awaitable
 from typing import Protocol
 
-from ..engine.relay import Relay
+from ..engine.cache import Answerable
 from ..errors import ProxykitError, ResponseIncomplete
 from ..message.fields import EMPTY_SECTION, Field
 from ..upstream.connection import UpstreamConnection
@@ -67,7 +67,7 @@ class Reader:
         "relay",
     )
 
-    def __init__(self, relay: Relay, asked: Asked, fetch: Feed | None = None) -> None:
+    def __init__(self, relay: Answerable, asked: Asked, fetch: Feed | None = None) -> None:
         """Make one that gives nothing yet."""
         self.relay = relay
         self.asked = asked

@@ -9,8 +9,8 @@ from time import time
 from attrs import evolve, frozen
 
 from ..engine.answers import error_answer
+from ..engine.cache import Answerable
 from ..engine.exchange import Exchange
-from ..engine.relay import Relay
 from ..errors import ProxykitError
 from ..message.dates import parse_date
 from ..message.fields import FieldSection
@@ -105,7 +105,7 @@ class RouteCache:
 
     # --- engine.cache.Cache -------------------------------------------------------------------
 
-    def take(self, relay: Relay) -> bool:
+    def take(self, relay: Answerable) -> bool:
         """See ``engine.cache.Cache``.
 
         What most requests ask for is plain: nothing conditional, and a stored response that is
@@ -169,7 +169,7 @@ class RouteCache:
         return note
 
     def _answer_plainly(
-        self, relay: Relay, stored: StoredResponse, content: bytes | FileRegion, now: float
+        self, relay: Answerable, stored: StoredResponse, content: bytes | FileRegion, now: float
     ) -> None:
         """Answer with a stored response as it is; what was rendered is kept for a second."""
         exchange = relay.exchange
@@ -183,7 +183,7 @@ class RouteCache:
             rendering.set_age(stored.head, now)
         relay.send_stored(rendering.response, rendering.lines, content)
 
-    def _take(self, relay: Relay) -> bool:
+    def _take(self, relay: Answerable) -> bool:
         exchange = relay.exchange
         request = exchange.request
         changed = request.changed_headers
@@ -247,7 +247,7 @@ class RouteCache:
         )
 
     def _sliced(
-        self, relay: Relay, asked: Asked, found: tuple[StoredResponse | None, bool]
+        self, relay: Answerable, asked: Asked, found: tuple[StoredResponse | None, bool]
     ) -> None:
         first, fetched = found
         if first is None or not self._slices.serve(relay, asked, first, fetched=fetched):
@@ -255,11 +255,13 @@ class RouteCache:
             self._watching.passed(relay, b"miss")
             relay.ask_upstream()
 
-    def _found_later(self, relay: Relay, asked: Asked, found: Sequence[StoredResponse]) -> None:
+    def _found_later(
+        self, relay: Answerable, asked: Asked, found: Sequence[StoredResponse]
+    ) -> None:
         if not self._found(relay, asked, found):
             relay.ask_upstream()
 
-    def _found(self, relay: Relay, asked: Asked, found: Sequence[StoredResponse]) -> bool:
+    def _found(self, relay: Answerable, asked: Asked, found: Sequence[StoredResponse]) -> bool:
         """Go on with what is stored; see ``Cache.take`` for what is given."""
         now = self._clock()
         matching = [each for each in found if asked.matches(each.head)]
@@ -312,7 +314,7 @@ class RouteCache:
     # --- answering ----------------------------------------------------------------------------
 
     def _serve(
-        self, relay: Relay, asked: Asked, stored: StoredResponse, age: float, use: Use
+        self, relay: Answerable, asked: Asked, stored: StoredResponse, age: float, use: Use
     ) -> bool:
         reader = Reader(relay, asked)
         left = stored.head.terms.lifetime - age
@@ -324,7 +326,7 @@ class RouteCache:
         reader.release()
         return False
 
-    def _serve_parts(self, relay: Relay, asked: Asked, parts: Parts) -> bool:
+    def _serve_parts(self, relay: Answerable, asked: Asked, parts: Parts) -> bool:
         """Answer out of several parts that hold, together, what is asked for."""
         head = parts.head()
         age = head.age(self._clock())
@@ -383,7 +385,7 @@ def _without_vary(stored: StoredResponse) -> bool:
     return not stored.selecting
 
 
-def _answer_not_stored(relay: Relay) -> None:
+def _answer_not_stored(relay: Answerable) -> None:
     """Answer a request for what is stored that nothing is.
 
     There is no Cache-Status: the answer is of no stored response (RFC 9211 section 2).

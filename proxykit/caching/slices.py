@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from attrs import evolve
 from twisted.internet.defer import Deferred
 
-from ..engine.relay import Relay
+from ..engine.cache import Answerable
 from ..errors import BadResponse, ProxykitError
 from ..message.fields import Field
 from .answering import Asked
@@ -43,7 +43,7 @@ class Slices:
         self._fetcher = fetcher
         self._clock = clock
 
-    async def first(self, relay: Relay, asked: Asked) -> tuple[StoredResponse | None, bool]:
+    async def first(self, relay: Answerable, asked: Asked) -> tuple[StoredResponse | None, bool]:
         """Give the slice with which the answer begins; see ``find``.
 
         :raises ProxykitError: when the server cannot be asked.
@@ -55,7 +55,9 @@ class Slices:
             self._storage.shared.mark_private(asked.key)
         return found, fetched
 
-    def serve(self, relay: Relay, asked: Asked, first: StoredResponse, *, fetched: bool) -> bool:
+    def serve(
+        self, relay: Answerable, asked: Asked, first: StoredResponse, *, fetched: bool
+    ) -> bool:
         """Answer an exchange.
 
         :param first: the slice with which the answer begins.
@@ -81,7 +83,7 @@ class Slices:
         return False
 
     async def find(
-        self, relay: Relay, asked: Asked, index: int, like: StoredHead | None
+        self, relay: Answerable, asked: Asked, index: int, like: StoredHead | None
     ) -> tuple[StoredResponse | None, bool]:
         """Give a slice, out of the store or from the server.
 
@@ -104,7 +106,7 @@ class Slices:
             return None, True
         return stored, True
 
-    def _fetch(self, relay: Relay, part: Asked) -> Deferred[None]:
+    def _fetch(self, relay: Answerable, part: Asked) -> Deferred[None]:
         done: Deferred[None] = Deferred()
 
         def tell(error: ProxykitError | None) -> None:
@@ -141,7 +143,7 @@ class SlicedBody:
     def __init__(
         self,
         slices: Slices,
-        relay: Relay,
+        relay: Answerable,
         asked: Asked,
         head: StoredHead,
         index: int,

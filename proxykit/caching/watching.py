@@ -7,7 +7,7 @@ from functools import partial
 
 from attrs import frozen
 
-from ..engine.relay import Relay
+from ..engine.cache import Answerable
 from ..message.response import Response
 from .answering import Asked
 from .invalidation import changed_uris, is_error
@@ -29,7 +29,7 @@ class Watching:
     namespace: bytes
     clock: Callable[[], float]
 
-    def passed(self, relay: Relay, why: bytes) -> None:
+    def passed(self, relay: Answerable, why: bytes) -> None:
         """Watch an exchange whose response changes nothing.
 
         :param why: a value of RFC 9211 section 2.2.
@@ -37,7 +37,7 @@ class Watching:
         relay.watch = partial(_say, relay, why)
 
     def head(
-        self, relay: Relay, asked: Asked, matching: Sequence[StoredResponse], why: bytes
+        self, relay: Answerable, asked: Asked, matching: Sequence[StoredResponse], why: bytes
     ) -> None:
         """Watch a HEAD that is about to be sent.
 
@@ -46,7 +46,7 @@ class Watching:
         moment = self.storage.shared.moment()
         relay.watch = partial(self._head_answered, relay, asked, matching, why, moment)
 
-    def unsafe(self, relay: Relay, key: bytes) -> None:
+    def unsafe(self, relay: Answerable, key: bytes) -> None:
         """Watch a request of a method that is not safe.
 
         :param key: of its URI.
@@ -55,7 +55,7 @@ class Watching:
 
     def _head_answered(
         self,
-        relay: Relay,
+        relay: Answerable,
         asked: Asked,
         matching: Sequence[StoredResponse],
         why: bytes,
@@ -74,7 +74,7 @@ class Watching:
                 storage.store.update(asked.stored_key, stored, stored.head.expired(now))
         _say(relay, why, response)
 
-    def _unsafe_answered(self, relay: Relay, key: bytes, response: Response) -> None:
+    def _unsafe_answered(self, relay: Answerable, key: bytes, response: Response) -> None:
         """Invalidate what an unsafe request has changed (RFC 9111 section 4.4)."""
         if not is_error(response.status):
             for changed in changed_uris(key, self.namespace, response.section.values):
@@ -98,7 +98,7 @@ def _is_updated_by_head(stored: StoredHead, response: Response) -> bool:
     )
 
 
-def _say(relay: Relay, why: bytes, response: Response) -> None:
+def _say(relay: Answerable, why: bytes, response: Response) -> None:
     """Add Cache-Status to a response that passes the cache by."""
     name = relay.exchange.pipeline.rules.pseudonym
     response.headers.add(*forwarded(name, why))

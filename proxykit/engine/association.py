@@ -162,7 +162,9 @@ class Association:
             self._finish(self._flows.pop(oldest))
         exchange = self._make_exchange(self._judging, b"UDP", *key)
         flow = self._flows[key] = _Flow(exchange)
-        flow.judgement = Judgement(exchange, lambda status: self._judged(flow, status))
+        flow.judgement = Judgement(
+            self._judging, exchange, lambda status: self._judged(flow, status)
+        )
         # What is sent while it is judged waits for it, the datagram that it began with above all:
         # so that is put there first.
         self._policy.reactor.callLater(0, self._judge, flow)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from random import uniform
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from twisted.internet.interfaces import IDelayedCall
 
@@ -20,14 +20,46 @@ from ..message.response import Response
 from ..net.sweeper import NEVER
 from ..upstream.retries import IDEMPOTENT, RetryPolicy, is_hedged
 from ..upstream.server import Server
-from .hedge import Hedge
-
-if TYPE_CHECKING:
-    from .pipeline import Upstream
-    from .relay import Relay
+from .hedge import Hedge, Hedged
+from .pipeline import Upstream
 
 # Pieces of content that are kept, before they are made one: a byte in a piece costs fifty.
 _MOST_PIECES = 64
+
+
+class Attempting(Hedged, Protocol):
+    """Who asks the servers, one after the other, when it is told to: the relay.
+
+    :ivar server: which one has been given the exchange, ``None`` when none has.
+    """
+
+    server: Server | None
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether a response has begun, so that no other server can be asked."""
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether a server may have got anything of the request."""
+
+    def ask(self, server: Server) -> None:
+        """Give the exchange to a server."""
+
+    def leave_server(
+        self, seconds: float | None = None, *, unwanted: Response | None = None
+    ) -> None:
+        """Let go of the server that was asked, whatever it does.
+
+        :param seconds: how long it took or had, ``None`` when that says nothing about it.
+        :param unwanted: the response whose head it has just sent, if it has.
+        """
+
+    def fail_server(self, now: float) -> None:
+        """Let go of a server that was too slow."""
+
+    def fail(self, error: ProxykitError) -> None:
+        """End the exchange with an error."""
 
 
 class Attempts:
@@ -57,7 +89,7 @@ class Attempts:
         "is_stale_spent",
     )
 
-    def __init__(self, relay: Relay, upstream: Upstream, policy: RetryPolicy) -> None:
+    def __init__(self, relay: Attempting, upstream: Upstream, policy: RetryPolicy) -> None:
         """Begin with no server asked.
 
         :param upstream: gives other servers.

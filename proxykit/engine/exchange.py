@@ -5,21 +5,47 @@ from __future__ import annotations
 import os
 from itertools import count
 from time import time
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from ..message.request import Request
 from ..message.response import Response
 from ..message.target import DEFAULT_PORTS, Authority
 from ..net.original_destination import Destination
-from ..upstream.resolution import Addresses
+from ..upstream.resolution import Addresses, Resolver
+from .forwarding import ForwardingRules
 from .record import ExchangeRecord
-
-if TYPE_CHECKING:
-    from .pipeline import Pipeline, Route
 
 _PREFIX = os.urandom(4).hex()
 _NUMBERS = count(1)
 _NO_GROUPS: frozenset[str] = frozenset()
+
+
+class Policy(Protocol):
+    """What all who see an exchange know of the policy that it is under, of a ``Pipeline``."""
+
+    @property
+    def name(self) -> str:
+        """The listener's."""
+
+    @property
+    def rules(self) -> ForwardingRules:
+        """How fields are rewritten, and whose are believed."""
+
+    @property
+    def resolver(self) -> Resolver:
+        """Resolves the hosts that requests are for."""
+
+
+class TakenRoute(Protocol):
+    """What they know of the route that it took, of a ``pipeline.Route``."""
+
+    @property
+    def name(self) -> str:
+        """For the log."""
+
+    @property
+    def transforms_requests(self) -> bool:
+        """Whether a filter may change the length of a request's content."""
 
 
 class Exchange:
@@ -78,7 +104,7 @@ class Exchange:
 
     def __init__(
         self,
-        pipeline: Pipeline,
+        pipeline: Policy,
         request: Request,
         client_address: str,
         peer_address: str,
@@ -93,7 +119,7 @@ class Exchange:
         self.scheme = scheme
         self.started = started
         self.response: Response | None = None
-        self.route: Route | None = None
+        self.route: TakenRoute | None = None
         self.destination: Destination | None = None
         self.addresses: Addresses | None = None
         self.user = ""

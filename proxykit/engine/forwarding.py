@@ -12,6 +12,7 @@ import ipaddress
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from email.utils import formatdate
+from typing import Protocol
 
 from attrs import field, frozen
 
@@ -20,8 +21,8 @@ from ..message.fields import EMPTY_SECTION, HOP_BY_HOP, FieldSection, lines_with
 from ..message.framing import Chunked, Framing
 from ..message.request import Request
 from ..message.response import Response
+from ..message.target import Authority
 from ..options import IPNetwork, contains
-from .exchange import Exchange
 
 # What the proxy asks its own client for goes to that client (RFC 9110 section 11.7.1).
 _NOT_IN_OWN_ANSWERS = HOP_BY_HOP - {b"proxy-authenticate", b"proxy-authentication-info"}
@@ -51,6 +52,18 @@ class Disclosure(enum.IntEnum):
     NOTHING = 0
     PROXY = 1  # Via, but nothing of the client
     EVERYTHING = 2  # Via and the client's address
+
+
+class Forwarded(Protocol):
+    """An exchange, as far as its server is told of it: see ``engine.exchange.Exchange``."""
+
+    request: Request
+    peer_address: str
+    scheme: str
+
+    @property
+    def authority(self) -> Authority:
+        """The host and port that the request is for."""
 
 
 @frozen(slots=True, eq=False)
@@ -116,7 +129,7 @@ class ForwardingRules:
         if via is not None and self.pseudonym in via:
             raise LoopDetected("this request has passed through this proxy before")
 
-    def request_fields(self, exchange: Exchange, identity: object, host: bytes | None) -> bytes:
+    def request_fields(self, exchange: Forwarded, identity: object, host: bytes | None) -> bytes:
         """Write the fields of a request as they go upstream, without those of its framing.
 
         :param identity: equal for requests whose equal fields may be rendered alike.
@@ -138,7 +151,7 @@ class ForwardingRules:
             exchange, section if headers is None else headers.section(), host
         )
 
-    def _render_request(self, exchange: Exchange, sent: FieldSection, host: bytes | None) -> bytes:
+    def _render_request(self, exchange: Forwarded, sent: FieldSection, host: bytes | None) -> bytes:
         """Render the fields that are sent, the client's or what filters have made of them."""
         request = exchange.request
         options = request.section.options
@@ -168,7 +181,7 @@ class ForwardingRules:
         return b"".join(lines)
 
     def _told_to_servers(
-        self, exchange: Exchange, host: bytes, told: AbstractSet[bytes]
+        self, exchange: Forwarded, host: bytes, told: AbstractSet[bytes]
     ) -> Iterable[bytes]:
         """Give the fields by which a server learns what the client asked for.
 
@@ -250,7 +263,7 @@ def framing_line(request: Request, framing: Framing) -> bytes:
     return b""
 
 
-def absolute_target(exchange: Exchange) -> bytes:
+def absolute_target(exchange: Forwarded) -> bytes:
     """Write the target as a proxy is asked for it (RFC 9112 section 3.2.2)."""
     authority = exchange.authority.text(80).encode("ascii")
     origin = exchange.request.origin_target

@@ -2,18 +2,49 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from ..errors import ProxykitError, Unavailable
 from ..message.fields import FieldSection
 from ..message.response import Response
 from ..net.proxy_protocol import ProxyHeader
-from ..upstream.connection import UpstreamConnection
+from ..upstream.connection import ResponseTaker, UpstreamConnection
 from ..upstream.server import Server
+from .exchange import Exchange
 
-if TYPE_CHECKING:
-    from .attempts import Attempts
-    from .relay import Relay
+
+class Hedged(ResponseTaker, Protocol):
+    """Whose request is sent a second time, and who then takes the response: the relay.
+
+    :ivar exchange: the one that both attempts are for.
+    """
+
+    exchange: Exchange
+
+    def head(self, server: Server, connection: UpstreamConnection) -> bytes:
+        """Write the request's head as a server is to get it on a connection."""
+
+    def proxied_for(self) -> ProxyHeader:
+        """Give the client's and this side's address, as the PROXY protocol tells a server."""
+
+    def take_over(self, server: Server, connection: UpstreamConnection) -> None:
+        """Go on with a hedge that has answered, in the place of the slower attempt."""
+
+
+class Hedging(Protocol):
+    """Who makes a hedge, and knows what became of the first attempt."""
+
+    def hedge_may_answer(self, response: Response) -> bool:
+        """Say whether a hedge's response is wanted: the first server may do better."""
+
+    def is_failure(self, response: Response) -> bool:
+        """Say whether a response counts against its server."""
+
+    def hedge_won(self) -> None:
+        """The hedge has answered first: from here on it is the exchange's own attempt."""
+
+    def hedge_lost(self, server: Server) -> None:
+        """The hedge has failed; the first server may answer still."""
 
 
 class Hedge:
@@ -27,7 +58,7 @@ class Hedge:
 
     __slots__ = ("_attempts", "_connection", "_is_over", "_relay", "_won", "server")
 
-    def __init__(self, attempts: Attempts, relay: Relay, server: Server) -> None:
+    def __init__(self, attempts: Hedging, relay: Hedged, server: Server) -> None:
         """Make one that has not asked yet."""
         self._attempts = attempts
         self._relay = relay

@@ -22,14 +22,16 @@ _log = Logger()
 class Judgement(UnseenClient):
     """The client's side of an exchange that only wants to know its status."""
 
-    def __init__(self, exchange: Exchange, decided: Callable[[int], None]) -> None:
+    def __init__(
+        self, pipeline: Pipeline, exchange: Exchange, decided: Callable[[int], None]
+    ) -> None:
         """Describe what is to be judged.
 
-        :param exchange: whose pipeline ends in routes that answer, and has no observers: they are
-            told when the exchange is over and not when it is judged.
+        :param pipeline: the exchange's. It ends in routes that answer, and has no observers: they
+            are told when the exchange is over and not when it is judged.
         :param decided: called once, with the status.
         """
-        self._relay = Relay(exchange, self)
+        self._relay = Relay(pipeline, exchange, self)
         self._decided = decided
         self._status = 0
 

@@ -8,8 +8,9 @@ from typing import Any, Protocol
 from attrs import frozen
 
 from ..errors import ProxykitError
+from ..net.flow import Flow
 from ..net.paced_tunnel import PacedTunnel
-from ..net.pacing import Bucket, Flow
+from ..net.pacing import Bucket
 from ..net.tunnel import Joint, Tunnel
 from .exchange import Exchange
 

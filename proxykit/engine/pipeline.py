@@ -142,6 +142,15 @@ class Route:
     tunnel: bool = False
     cache: Cache | None = None
 
+    @property
+    def transforms_requests(self) -> bool:
+        """Whether a filter may change the length of a request's content."""
+        return bool(self.chain.request_body)
+
+
+NO_ROUTE = Route("")
+"""The route of an exchange for which none was chosen yet: it leads nowhere."""
+
 
 Router = Callable[[Exchange], "Route | Awaitable[Route]"]
 

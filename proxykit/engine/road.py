@@ -1,91 +1,70 @@
-"""The road of one exchange: filters, route, an answer, the end.
-
-What waits is written with callbacks, what does not wait is plain calls: an exchange without
-filters makes no Deferred. How a server is asked is in ``engine.relay``.
-"""
+"""The way out of one exchange: filters, route, and one server after the other until one answers."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 
-from twisted.internet.defer import Deferred
-from twisted.logger import Logger
-from twisted.python.failure import Failure
-
-from ..errors import (
-    ProxykitError,
-)
-from ..message.fields import EMPTY_SECTION, FieldSection
-from ..message.framing import CHUNKED, NO_CONTENT, Framing, Length, NoContent
+from ..errors import NoRoute, ProxykitError, Unavailable
+from ..message.fields import EMPTY_SECTION
+from ..message.framing import CHUNKED, NoContent
 from ..message.response import Response
-from ..message.source import ContentSource
 from ..net.files import FileRegion
+from ..net.proxy_protocol import ProxyHeader
 from ..upstream.connection import UpstreamConnection
-from .answers import error_answer
+from ..upstream.retries import IDEMPOTENT, RetryPolicy
+from ..upstream.server import Server
+from .attempts import Attempts
+from .cache import ResponseSource
 from .client import Client
 from .exchange import Exchange
+from .forwarding import absolute_target, framing_line, upgrade_lines
 from .max_forwards import last_recipient
 from .pacing import ExchangePacing
-from .pipeline import Chain, Route
+from .pipeline import Pipeline, Route
+from .sending import Sending
 from .stage import Stage
+from .taps import Taps
 from .transforms import Transforms
 
-_log = Logger()
+NO_RETRIES = RetryPolicy(retries=0)
 
 
-class Road:
-    """An exchange on its way, as far as it needs no server.
+class Road(Sending):
+    """An exchange on its way to a server.
 
-    ``engine.relay.Relay`` adds the servers; each call either moves the exchange on or ends it, and
-    after the end nothing does anything.
-
-    :ivar stage: how far it has come.
+    :ivar server: which one has been given the exchange, ``None`` when none has.
+    :ivar watch: sees the head of what upstream answers: a cache's, where it did not take the
+        exchange.
     """
 
-    __slots__ = (
-        "_chain",
-        "_client",
-        "_connection",
-        "_pacing",
-        "_response_transforms",
-        "_source",
-        "exchange",
-        "stage",
-    )
+    __slots__ = ("_latency", "_policy", "server", "watch")
 
-    def __init__(self, exchange: Exchange, client: Client) -> None:
-        """Begin; call ``start`` next."""
-        self.exchange = exchange
-        self.stage = Stage.FILTERING
-        self._client = client
-        self._chain: Chain = exchange.pipeline.chain
-        # What brings the response: a server's connection, or what a cache has in its place.
-        self._connection: UpstreamConnection | None = None
-        self._response_transforms: Transforms | None = None
-        self._source: ContentSource | None = None  # of an answer made here, if it has one
-        self._pacing: ExchangePacing | None = None
+    def __init__(self, pipeline: Pipeline, exchange: Exchange, client: Client) -> None:
+        """See ``Returning``."""
+        Sending.__init__(self, pipeline, exchange, client)  # not super(): see there
+        self.server: Server | None = None
+        self.watch: Callable[[Response], None] | None = None
+        self._policy = NO_RETRIES
+        self._latency: float | None = None
 
-    # --- what is done with servers, which a road knows nothing of -----------------------------
+    # --- what is done with a response, which is the relay's -----------------------------------
 
-    def _take_route(self) -> None:
-        """Go where the route leads that was chosen."""
+    def interim_received(self, response: Response) -> None:
+        """See ``upstream.ResponseTaker``."""
         raise NotImplementedError
 
-    def response_failed(self, error: ProxykitError, *, untouched: bool) -> None:
-        """There will be no more of the response; see ``upstream.ResponseTaker``."""
+    def response_received(self, response: Response) -> None:
+        """See ``upstream.ResponseTaker``."""
         raise NotImplementedError
 
-    def _leave_upstream(self) -> None:
-        """Nothing is wanted of servers, or of a source, any more."""
+    def tunnel_offered(self, response: Response, data: bytes) -> None:
+        """See ``upstream.ResponseTaker``."""
         raise NotImplementedError
 
-    def _ended(self) -> None:
-        """The exchange is over."""
-
-    # --- the road, outward --------------------------------------------------------------------
+    # --- filters and the route ----------------------------------------------------------------
 
     def start(self) -> None:
         """Send the exchange on its way."""
@@ -94,7 +73,7 @@ class Road:
         try:
             values = request.section.values
             if b"via" in values:
-                exchange.pipeline.rules.check_loop(request.section)
+                self._pipeline.rules.check_loop(request.section)
             if b"max-forwards" in values and (answer := last_recipient(request)) is not None:
                 self.answer(answer)
             elif self._chain.request:
@@ -117,7 +96,7 @@ class Road:
             if isinstance(result, Response):
                 self.answer(result)
                 return
-            self._wait(result, partial(self._filtered, steps, index, then))
+            self.wait(result, partial(self._filtered, steps, index, then))
             return
         then()
 
@@ -134,41 +113,58 @@ class Road:
             self._run_filters(steps, index, then)
 
     def _choose_route(self) -> None:
-        route = self.exchange.pipeline.choose(self.exchange)
+        route = self._pipeline.choose(self.exchange)
         if isinstance(route, Route):
             self._route_chosen(route)
         else:
-            self._wait(route, self._route_chosen)
+            self.wait(route, self._route_chosen)
 
     def _route_chosen(self, route: Route) -> None:
-        self.exchange.route = route
+        self.exchange.route = self._route = route
         self._chain = route.chain
         if route.inner.request:
             self._run_filters(route.inner.request, 0, self._take_route)
         else:
             self._take_route()
 
-    def _wait(self, waitable: Awaitable[Any], then: Callable[[Any], None]) -> None:
-        """Go on with a result when it is there; the client is held back until then."""
-        deferred: Deferred[Any]
-        if isinstance(waitable, Deferred):
-            deferred = waitable
-        else:
-            deferred = Deferred.fromCoroutine(_await(waitable))
+    def _take_route(self) -> None:
+        """Go where the route leads that was chosen."""
+        exchange = self.exchange
+        route = self._route
+        if self._chain.pacers:
+            self._pacing = ExchangePacing.made_by(self._chain.pacers, exchange, self)
+        if route.answer is not None:
+            self.answer(route.answer(exchange))
+            return
+        if route.upstream is None:
+            raise NoRoute("no route takes this request")
+        if route.cache is not None and route.cache.take(self):
+            return
+        self.ask_upstream()
 
-        def go_on(result: Any) -> None:
-            if self.stage is not Stage.ENDED:
-                then(result)
-            elif isinstance(result, Response) and result.source is not None:
-                result.source.stop()  # an answer that came too late
+    def ask_upstream(self) -> None:
+        """Send the request to its route's upstream: no cache answers it."""
+        exchange = self.exchange
+        route = self._route
+        assert route.upstream is not None
+        if route.rewrite is not None:
+            request = exchange.request
+            request.origin_target = route.rewrite(request.origin_target)
+        self._limit_content()
+        if self._chain.request_body and not isinstance(self._request_framing, NoContent):
+            self._request_transforms = Transforms.made_by(self._chain.request_body, exchange)
+            if self._request_transforms:
+                self._request_framing = CHUNKED
+        policy = self._policy = route.upstream.policy
+        if policy.is_timed or (
+            type(self._request_framing) is not NoContent
+            and policy.retries
+            and exchange.request.method in IDEMPOTENT
+        ):
+            self._attempts = Attempts(self, route.upstream, policy)
+        self.ask(route.upstream.choose(exchange))
 
-        def fail(failure: Failure) -> None:
-            if self.stage is not Stage.ENDED:
-                self._raised(failure.value, self.exchange, failure)
-
-        deferred.addCallback(go_on).addErrback(fail)
-
-    # --- called by a cache --------------------------------------------------------------------
+    # --- cache.Answerable ---------------------------------------------------------------------
 
     @property
     def identity(self) -> object:
@@ -181,16 +177,8 @@ class Road:
         chain = self._chain
         return bool(chain.response or chain.response_body or self._pacing is not None)
 
-    def wait(self, waitable: Awaitable[Any], then: Callable[[Any], None]) -> None:
-        """Go on with a result when it is there, unless the exchange has ended by then."""
-        self._wait(waitable, then)
-
     def send_stored(self, response: Response, fields: bytes, content: bytes | FileRegion) -> None:
-        """Answer with what is stored: nothing filters it, and nothing has to be waited for.
-
-        :param response: is not changed, and may be shared by any number of exchanges.
-        :param fields: the field lines, Content-Length among them.
-        """
+        """See ``cache.Answerable``."""
         exchange = self.exchange
         exchange.response = response
         exchange.status = response.status
@@ -206,258 +194,193 @@ class Road:
         self._finish()
         client.end_response(EMPTY_SECTION)
 
-    # --- the road back ------------------------------------------------------------------------
+    def attach(self, source: ResponseSource) -> None:
+        """Take the response from a source, which calls as an upstream connection does."""
+        self.stage = Stage.WAITING
+        # It is asked for no more than a source can: there is no request to send on it.
+        self._connection = cast(UpstreamConnection, source)
 
-    def _filter_response(self, response: Response, index: int) -> None:
-        steps = self._chain.response
-        try:
-            while index < len(steps):
-                result = steps[index](self.exchange, response)
-                index += 1
-                if result is None:
-                    continue
-                if isinstance(result, Response):
-                    response = self._replace(response, result)
-                    continue
-                self._hold_response()
-                self._wait(result, partial(self._response_filtered, response, index))
-                return
-        except Exception as error:
-            self._raised(error, self.exchange)
-            return
-        self._respond(response)
+    def detach(self) -> None:
+        """Let go of a source that has not given anything."""
+        self._connection = None
 
-    def _hold_response(self) -> None:
-        """Take no content from upstream while a filter waits."""
-        if self._connection is not None:
-            self._connection.hold()
+    # --- servers ------------------------------------------------------------------------------
 
-    def _response_filtered(self, response: Response, index: int, result: Response | None) -> None:
-        if result is not None:
-            response = self._replace(response, result)
-        connection = self._connection
-        self._filter_response(response, index)
-        if connection is not None and self._connection is connection:
-            connection.unhold()
-
-    def _replace(self, old: Response, new: Response) -> Response:
-        """Put another response in the place of one, of which the rest is not wanted."""
-        if new is not old:
-            self._leave_upstream()
-            self._source = new.source
-        return new
-
-    def _respond(self, response: Response) -> None:
-        """Send a response's head on; its content follows, unless the proxy made it."""
+    def ask(self, server: Server) -> None:
+        """Give the exchange to a server."""
         exchange = self.exchange
-        if self._connection is None:
-            self._send_own(response)
-            return
-        exchange.response = response
-        exchange.status = response.status
-        self.stage = Stage.RESPONDING
-        framing: Framing = response.framing
-        transformed = False
-        if self._chain.response_body and _has_content(exchange, response):
-            transforms = Transforms.made_by(self._chain.response_body, exchange, response)
-            transformed = transforms is not None
-            if transformed and type(framing) is not NoContent:
-                self._response_transforms = transforms
-                framing = CHUNKED
-        fields = exchange.pipeline.rules.response_fields(response, content_length=not transformed)
-        self._client.send_response(response, fields, framing)
+        self.server = server
+        exchange.upstream = server.name
+        exchange.attempts += 1
+        self.stage = Stage.CONNECTING
+        if self._attempts is not None:
+            self._attempts.arm()
+        server.began()
+        # A tunnel needs a connection that was never used: it will never be given back.
+        server.acquire(self, fresh=self._route.tunnel, key=exchange.client_address)
 
-    def content_received(self, data: bytes) -> None:
-        """Pass content of the response on."""
-        if self._response_transforms:
-            data = self._response_transforms.feed(data)
-            if not data:
-                return
-        self._send_response_content(data)
+    @property
+    def is_answered(self) -> bool:
+        """Whether a response has begun, so that no other server can be asked."""
+        return self.stage >= Stage.ANSWERED
 
-    def _send_response_content(self, data: bytes) -> None:
-        if self._pacing is not None:
-            self._pacing.response.feed(data)
-            return
-        self.exchange.sent_bytes += len(data)
-        self._client.send_content(data)
+    @property
+    def is_sent(self) -> bool:
+        """Whether a server may have got anything of the request."""
+        return self.stage >= Stage.WAITING
 
-    def response_may_go(self, data: bytes) -> None:
-        """See ``pacing.Outlets``."""
-        self.exchange.sent_bytes += len(data)
-        self._client.send_content(data)
-        self._client.flush()
-
-    def flush(self) -> None:
-        """All that one read of the upstream connection brought was handed over."""
-        self._client.flush()
-
-    def response_ended(self, trailers: FieldSection) -> None:
-        """The response is complete; its connection, if it came on one, is back in its pool."""
-        self._connection = self._source = None
-        if self._response_transforms:
-            data = self._response_transforms.finish()
-            if isinstance(data, bytes):
-                self._end_response(trailers, data)
-            else:
-                self._wait(data, partial(self._end_response, trailers))
-        elif self._pacing is None:
-            self._complete(trailers)
-        else:
-            self._end_response(trailers, b"")
-
-    def _end_response(self, trailers: FieldSection, data: bytes) -> None:
-        """Send what the transforms gave last, and end."""
-        if data:
-            self._send_response_content(data)
-        if self._pacing is None:
-            self._complete(trailers)
-        else:
-            self._pacing.request.close()  # what is left of the request, nobody takes any more
-            self._pacing.response.end(partial(self._complete, trailers))
-
-    def _complete(self, trailers: FieldSection) -> None:
-        self._finish()
-        self._client.end_response(trailers)
-
-    # --- answers and the end ------------------------------------------------------------------
-
-    def answer(self, response: Response) -> None:
-        """Answer with a response that was made here; it too passes the response filters."""
-        self._leave_upstream()
-        self._source = response.source
-        if self._chain.response:
-            self._filter_response(response, 0)
-        else:
-            self._respond(response)
-
-    def refuse(self, response: Response) -> None:
-        """Answer what could not be read: no filter has a say in that."""
-        self._chain = self._chain.observers_only()
-        self._respond(response)
-
-    def _send_own(self, response: Response) -> None:
-        if response.source is not None:
-            self._stream_own(response, response.source)
-            return
-        exchange = self.exchange
-        exchange.response = response
-        exchange.status = response.status
-        body = response.body
-        framing: Framing = Length(len(body)) if body else response.framing
-        fields = exchange.pipeline.rules.response_fields(response, content_length=False)
-        if response.status not in (204, 304):
-            fields += b"Content-Length: %d\r\n" % len(body)
-        self.stage = Stage.RESPONDING
-        without_content = exchange.request.method == b"HEAD" or not body
-        self._client.send_response(response, fields, framing)
-        if not without_content:
-            exchange.sent_bytes += len(body)
-            self._client.send_content(body)
-        self._finish()
-        self._client.end_response(EMPTY_SECTION)
-
-    def _stream_own(self, response: Response, source: ContentSource) -> None:
-        """Send an answer whose content comes piece by piece; see ``message.source``."""
-        exchange = self.exchange
-        exchange.response = response
-        exchange.status = response.status
-        self.stage = Stage.RESPONDING
-        size = source.size
-        framing = response.framing
-        without_content = exchange.request.method == b"HEAD" or isinstance(framing, NoContent)
-        if self._chain.response_body and not without_content:
-            self._response_transforms = Transforms.made_by(
-                self._chain.response_body, exchange, response
-            )
-            if self._response_transforms:
-                framing, size = CHUNKED, None
-        fields = exchange.pipeline.rules.response_fields(response, content_length=False)
-        if size is not None:
-            fields += b"Content-Length: %d\r\n" % size
-        self._client.send_response(response, fields, NO_CONTENT if without_content else framing)
-        if without_content:
-            self._leave_upstream()
-            self._finish()
-            self._client.end_response(EMPTY_SECTION)
-        else:
-            source.start(self)
-
-    def fail(self, error: ProxykitError) -> None:
-        """End the exchange with an error: as an answer, or by cutting the response short."""
-        if self.stage is Stage.ENDED:
-            return
-        exchange = self.exchange
-        exchange.error_type = error.error_type
-        exchange.detail = str(error)
-        self._leave_upstream()
-        if self.stage is Stage.RESPONDING:
-            self._finish()
-            self._client.abort_response()
-        else:
-            response = error_answer(error, exchange, exchange.pipeline.rules.pseudonym.decode())
-            route = exchange.route
-            if route is not None and route.error_page is not None:
-                response = route.error_page(exchange, response)
-            self.answer(response)
-
-    def _raised(
-        self, error: BaseException | None, exchange: Exchange, failure: Failure | None = None
+    def leave_server(
+        self, seconds: float | None = None, *, unwanted: Response | None = None
     ) -> None:
-        """Answer for an exception that a filter, a router or a balancer raised."""
-        if not isinstance(error, ProxykitError):
-            _log.failure(
-                "exchange {id} failed inside the proxy", failure or Failure(error), id=exchange.id
-            )
-            error = ProxykitError("the proxy failed inside; its log says how")
-        # The response filters may be what failed: the answer goes out without them.
-        self._chain = self._chain.observers_only()
-        self.fail(error)
+        """See ``attempts.Attempting``."""
+        connection, self._connection = self._connection, None
+        server, self.server = self.server, None
+        if connection is not None:
+            if unwanted is None:
+                connection.abandon()
+            else:
+                connection.read_over(unwanted)
+        elif server is not None and self.stage is Stage.CONNECTING:
+            server.cancel(self)
+        if server is not None:
+            server.ended(seconds)
 
-    def _finish(self) -> None:
-        """End, once, and hand the record to the observers."""
-        if self.stage is Stage.ENDED:
-            return
-        self.stage = Stage.ENDED
-        if self._pacing is not None:
-            self._pacing.close()
-        self._ended()
-        self._tell_observers()
+    def fail_server(self, now: float) -> None:
+        """Let go of a server that was too slow."""
+        connection, server = self._connection, self.server
+        if server is not None:
+            server.failed()
+        self.leave_server(now - connection.asked if connection is not None else None)
 
-    def _tell_observers(self) -> None:
-        exchange = self.exchange
-        observers = exchange.pipeline.observers
-        if self._chain.observers:
-            observers += self._chain.observers
-        if observers:
-            record = exchange.record(monotonic())
-            for finished in observers:
-                try:
-                    finished(record)
-                except Exception:
-                    _log.failure("an observer failed")
+    def take_over(self, server: Server, connection: UpstreamConnection) -> None:
+        """Make a hedge that has answered this exchange's attempt, in the place of a slower one."""
+        slower = self._connection
+        self.leave_server(monotonic() - slower.asked if slower is not None else None)
+        self.server = server
+        self._connection = connection
+        self.stage = Stage.WAITING
+        self.exchange.upstream = server.name
+        self.exchange.reused = connection.served > 1
 
-    def tunnel_ended(self, received: int, sent: int, reason: str) -> None:
-        """The tunnel that this exchange became is closed."""
-        exchange = self.exchange
-        exchange.tunnel = True
-        exchange.received_bytes += received
-        exchange.sent_bytes += sent
-        if reason != "closed":
-            exchange.detail = exchange.detail or f"tunnel ended: {reason}"
-        self._finish()
+    def _all_attempts(self) -> Attempts:
+        """Give what is known of the servers that were asked, once that is needed."""
+        attempts = self._attempts
+        if attempts is None:
+            upstream = self._route.upstream
+            assert upstream is not None
+            attempts = self._attempts = Attempts(self, upstream, self._policy)
+        return attempts
 
+    def _attempt_failed(self, error: ProxykitError, *, sent: bool) -> None:
+        """Go on to another server where that is safe, or end the exchange."""
+        server, self.server = self.server, None
+        assert server is not None
+        server.ended(None)
+        self._all_attempts().failed(server, error, sent=sent)
 
-async def _await(waitable: Awaitable[Any]) -> Any:
-    return await waitable
+    def _is_unwelcome(self, response: Response, server: Server, seconds: float) -> bool:
+        """Take note of a response that may say that the server cannot.
 
+        :returns: whether another server was asked instead.
+        """
+        policy = self._policy
+        if response.status in policy.failures:
+            server.failed()
+        else:
+            server.answered(seconds)
+        return response.status in policy.statuses and self._all_attempts().pass_over(
+            server, response
+        )
 
-def _has_content(exchange: Exchange, response: Response) -> bool:
-    """Say whether a response has content, or is a HEAD's whose GET would have some.
+    def _repeat_on_new_connection(self, server: Server) -> bool:
+        """Ask the same server anew, whose connection was closed just as the request was sent.
 
-    RFC 9110 section 9.3.2: the fields of both should be the same, so body filters are asked for
-    both; what they would do to a HEAD's length is all that is used of them.
-    """
-    if type(response.framing) is not NoContent:
+        RFC 9112 section 9.3.1: a client may do that by itself for idempotent requests.
+        """
+        attempts = self._all_attempts()
+        if attempts.is_stale_spent or not attempts.may_repeat(sent=True):
+            return False
+        attempts.is_stale_spent = True
+        self.stage = Stage.CONNECTING
+        self.exchange.attempts += 1
+        server.acquire(self, fresh=True, key=self.exchange.client_address)
         return True
-    return exchange.request.method == b"HEAD" and response.status not in (204, 304)
+
+    # --- upstream.ConnectionTaker -------------------------------------------------------------
+
+    def connection_ready(self, connection: UpstreamConnection) -> None:
+        """Send the request on a connection."""
+        self._connection = connection
+        self.stage = Stage.WAITING
+        exchange = self.exchange
+        exchange.reused = connection.served > 0
+        assert self.server is not None
+        if self._route.tunnel:
+            self.stage = Stage.ANSWERED
+            self._client.start_tunnel(
+                b"HTTP/1.1 200 Connection established\r\n\r\n", connection, b""
+            )
+            return
+        request = exchange.request
+        content = type(self._request_framing) is not NoContent
+        connection.begin(self, request.method, self.head(self.server, connection), content=content)
+        if self._chain.taps and self._taps is None:
+            self._taps = Taps.opened_by(self._chain.taps, exchange)
+            if self._taps is not None and not content:
+                self._taps.ended()
+        if content and self._attempts is not None:
+            self._send_kept(connection, self._attempts)
+        if self._held is not None:
+            self._send_held(connection, self._held)
+
+    def head(self, server: Server, connection: UpstreamConnection) -> bytes:
+        """Write the request's head as a server is to get it on a connection."""
+        exchange = self.exchange
+        request = exchange.request
+        fields = self._pipeline.rules.request_fields(exchange, self._client.identity, server.host)
+        if self._policy.deadline_field and self._attempts is not None:
+            fields += self._attempts.deadline_line()
+        target = request.origin_target
+        if connection.parent_fields is not None:
+            target = absolute_target(exchange)
+            fields += connection.parent_fields
+        return b"%s %s HTTP/1.1\r\n%s%s%s\r\n" % (
+            request.method,
+            target,
+            fields,
+            framing_line(request, self._request_framing),
+            upgrade_lines(request.section) if request.section.options else b"",
+        )
+
+    def connection_failed(self, error: ProxykitError) -> None:
+        """There is no connection, and nothing was sent."""
+        if self.server is not None and not isinstance(error, Unavailable):
+            self.server.failed()
+        self._attempt_failed(error, sent=False)
+
+    def proxied_for(self) -> ProxyHeader:
+        """See ``upstream.ConnectionTaker``: the client, as trusted proxies told it."""
+        header = self._client.proxied_for()
+        address = self.exchange.client_address
+        if header.source is None or address in ("", header.source[0]):
+            return header
+        return ProxyHeader((address, 0), header.destination)
+
+    # --- the end ------------------------------------------------------------------------------
+
+    def _leave_upstream(self) -> None:
+        """Nothing is wanted of servers, or of a source, any more."""
+        source, self._source = self._source, None
+        if source is not None:
+            source.stop()
+        if self._attempts is not None:
+            self._attempts.stop()
+        self.leave_server(self._latency)
+
+    def _ended(self) -> None:
+        """See ``Returning``."""
+        if self._taps is not None:
+            self._taps.abandoned()
+        server, self.server = self.server, None
+        if server is not None:
+            server.ended(self._latency)

@@ -15,14 +15,14 @@ from ..upstream.connection import UpstreamConnection
 from .attempts import Attempts
 from .client import Client
 from .exchange import Exchange
-from .pipeline import Route
-from .road import Road
+from .pipeline import Pipeline
+from .returning import Returning
 from .stage import Stage
 from .taps import Taps
 from .transforms import Transforms
 
 
-class Sending(Road):
+class Sending(Returning):
     """Takes what the client sends and sends it on, with backpressure from the server's side."""
 
     __slots__ = (
@@ -35,9 +35,10 @@ class Sending(Road):
         "_taps",
     )
 
-    def __init__(self, exchange: Exchange, client: Client) -> None:
-        """See ``Road``."""
-        super().__init__(exchange, client)
+    def __init__(self, pipeline: Pipeline, exchange: Exchange, client: Client) -> None:
+        """See ``Returning``."""
+        # Not by super(), which makes an object of its own, once an exchange.
+        Returning.__init__(self, pipeline, exchange, client)
         self._attempts: Attempts | None = None
         self._body_size: int | None = None  # the limit, once the route that sets it was chosen
         # Content that came before there was a connection to send it on, its end as its trailers.
@@ -115,13 +116,15 @@ class Sending(Road):
 
     # --- sending ------------------------------------------------------------------------------
 
-    def _limit_content(self, route: Route) -> None:
+    def _limit_content(self) -> None:
         """Hold the route's limit on content, or the listener's, from now on and for what came.
 
         :raises BodyTooLarge: when the request says, or has shown, that it is over it.
         """
         exchange = self.exchange
-        limit = exchange.pipeline.body_size if route.body_size is None else route.body_size
+        limit = self._route.body_size
+        if limit is None:
+            limit = self._pipeline.body_size
         if limit is None:
             return
         self._body_size = limit

@@ -169,7 +169,7 @@ class ServerProtocol(Responding):
         self._request_complete = isinstance(request.framing, NoContent)
         self._response_complete = False
         self.deadline = NEVER if self._request_complete else now + pipeline.times.body
-        relay = self._relay = Relay(exchange, self)
+        relay = self._relay = Relay(pipeline, exchange, self)
         relay.start()
 
     def _read_content(self, relay: Relay) -> bool:
@@ -210,7 +210,7 @@ class ServerProtocol(Responding):
         self._response_complete = False
         self._request_complete = False  # for what follows cannot be read
         self.state = State.EXCHANGE
-        self._relay = Relay(exchange, self)
+        self._relay = Relay(pipeline, exchange, self)
         name = pipeline.rules.pseudonym.decode("ascii")
         self._relay.refuse(error_answer(error, exchange, name))
 

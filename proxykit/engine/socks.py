@@ -135,7 +135,7 @@ class SocksProtocol(ClientConnection):
         self.deadline = NEVER
         ahead = evolve(self._pipeline, choose=_let_pass, chain=Chain(request=steps), observers=())
         exchange = self._exchange(ahead, b"CONNECT", None)
-        self._judgement = Judgement(exchange, partial(self._judged, exchange))
+        self._judgement = Judgement(ahead, exchange, partial(self._judged, exchange))
         self._judgement.start()
 
     def _judged(self, exchange: Exchange | None, status: int) -> None:
@@ -179,7 +179,7 @@ class SocksProtocol(ClientConnection):
         self.deadline = NEVER
         authority = Authority(request.host, request.port)
         exchange = self._exchange(self._pipeline, b"CONNECT", authority)
-        relay = self._relay = Relay(exchange, self)
+        relay = self._relay = Relay(self._pipeline, exchange, self)
         relay.start()
 
     def _exchange(self, pipeline: Pipeline, method: bytes, authority: Authority | None) -> Exchange:

@@ -60,7 +60,8 @@ class Shadow(UnseenClient):
             exchange.scheme,
         )
         self._mirror = mirror
-        self._relay: Relay | None = Relay(mirror.copy_of(exchange), self)
+        pipeline = mirror.pipeline_for(exchange)
+        self._relay: Relay | None = Relay(pipeline, mirror.copy_of(exchange, pipeline), self)
         # Content that the copy's server does not take yet. One piece: a client may send it byte by
         # byte, and a list would hold fifty for each.
         self._pending = bytearray()
@@ -203,13 +204,21 @@ class Mirror:
         if shadow in self._active:
             shadow.begin(self._reactor.callLater(self._seconds, shadow.give_up, "it took too long"))
 
-    def copy_of(self, exchange: Exchange) -> Exchange:
-        """Make the copy's exchange: the request as it is sent, nothing of who waits for it."""
+    def pipeline_for(self, exchange: Exchange) -> Pipeline:
+        """Make the policy that a copy is under: one route, no filter, nobody who is told."""
+        original = exchange.pipeline
+        return Pipeline(self._route.name, self._choose, original.rules, original.resolver)
+
+    def copy_of(self, exchange: Exchange, pipeline: Pipeline) -> Exchange:
+        """Make the copy's exchange: the request as it is sent, nothing of who waits for it.
+
+        :param pipeline: the copy's.
+        """
         request = exchange.request
         changed = request.changed_headers
         framing = request.framing
         route = exchange.route
-        if not isinstance(framing, NoContent) and route is not None and route.chain.request_body:
+        if not isinstance(framing, NoContent) and route is not None and route.transforms_requests:
             framing = CHUNKED  # a transform may change its length
         copy = Request(
             request.method,
@@ -218,8 +227,6 @@ class Mirror:
             request.section if changed is None else changed.section(),
             framing,
         )
-        original = exchange.pipeline
-        pipeline = Pipeline(self._route.name, self._choose, original.rules, original.resolver)
         shadow = Exchange(
             pipeline,
             copy,

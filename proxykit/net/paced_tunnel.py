@@ -10,7 +10,8 @@ from typing import Any
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
-from .pacing import Bucket, Flow
+from .flow import Flow
+from .pacing import Bucket
 from .tunnel import Joint, Tunnel
 
 Count = Callable[[int], bool]

@@ -47,7 +47,12 @@ class _Stream(tcp.Connection):
             return
         size = len(data)
         if size >= _SENT_WITH_THE_TURN and self._is_empty():
-            self._send_at_once([data], size)
+            try:
+                sent = self.socket.send(data)
+            except OSError as error:
+                sent = self._not_sent(error)
+            if sent < size:
+                self._wait_with([data], sent)
         elif size:
             self._tempDataBuffer.append(data)
             self._tempDataLen += size
@@ -68,7 +73,12 @@ class _Stream(tcp.Connection):
             and not self._writeDisconnected
             and self._is_empty()
         ):
-            self._send_at_once(pieces, size)
+            try:
+                sent = self.socket.sendmsg(pieces[:_MOST_PIECES])
+            except OSError as error:
+                sent = self._not_sent(error)
+            if sent < size:
+                self._wait_with(pieces, sent)
         else:
             tcp.Connection.writeSequence(self, pieces)
 
@@ -82,21 +92,17 @@ class _Stream(tcp.Connection):
             and (self.producer is None or self.streamingProducer)
         )
 
-    def _send_at_once(self, pieces: list[bytes], size: int) -> None:
-        """Send what is large; what the kernel does not take is kept as it is, not copied."""
-        try:
-            if len(pieces) == 1:
-                sent = self.socket.send(pieces[0])
-            else:
-                sent = self.socket.sendmsg(pieces[:_MOST_PIECES])
-        except OSError as error:
-            if error.errno not in (EAGAIN, ENOBUFS):
-                self._sends_at_once = False
-            sent = 0
-        if sent < size:
-            self._keep(pieces, sent)
-            self._maybePauseProducer()  # type: ignore[no-untyped-call]
-            self.reactor.addWriter(self)
+    def _not_sent(self, error: OSError) -> int:
+        """Take note of a send that failed; give what was sent: nothing."""
+        if error.errno not in (EAGAIN, ENOBUFS):
+            self._sends_at_once = False
+        return 0
+
+    def _wait_with(self, pieces: list[bytes], sent: int) -> None:
+        """Keep what the kernel did not take, as it is and not copied, until it takes more."""
+        self._keep(pieces, sent)
+        self._maybePauseProducer()  # type: ignore[no-untyped-call]
+        self.reactor.addWriter(self)
 
     def _keep(self, pieces: Sequence[Any], sent: int) -> None:
         """Buffer what was not sent of pieces; all that was buffered is among them.

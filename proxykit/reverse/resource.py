@@ -97,7 +97,7 @@ class ReverseProxyResource:
         address = getattr(request.getClientAddress(), "host", "") or ""
         scheme = "https" if request.isSecure() else "http"
         exchange = Exchange(self._pipeline, message, address, address, scheme, monotonic())
-        relay = Relay(exchange, _WebClient(request))
+        relay = Relay(self._pipeline, exchange, _WebClient(request))
         request.notifyFinish().addErrback(lambda reason: relay.client_lost())
         request.registerProducer(_Backpressure(relay), True)
         relay.start()

@@ -163,7 +163,7 @@ class _Running:
         except (ProxykitError, Refused) as error:
             self._fail(url, str(error))
             return
-        asking = _Asking(exchange, partial(self._asked, url))
+        asking = _Asking(pipeline, exchange, partial(self._asked, url))
         self._asking.add(asking)
         asking.start(self._reactor)
 
@@ -195,13 +195,18 @@ class _Asking(UnseenClient):
     :ivar size: how many bytes of content came.
     """
 
-    def __init__(self, exchange: Exchange, ended: Callable[[_Asking, str], None]) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        exchange: Exchange,
+        ended: Callable[[_Asking, str], None],
+    ) -> None:
         self.exchange = exchange
-        self.identity: object = (exchange.pipeline.rules, exchange.peer_address, exchange.scheme)
+        self.identity: object = (pipeline.rules, exchange.peer_address, exchange.scheme)
         self.status = 0
         self.size = 0
         self._ended: Callable[[_Asking, str], None] | None = ended
-        self._relay = Relay(exchange, self)
+        self._relay = Relay(pipeline, exchange, self)
         self._timer: IDelayedCall | None = None
 
     def start(self, reactor: Any) -> None:

@@ -208,7 +208,7 @@ class UpstreamConnection(TwistedProtocol):
         if self._sending or not self._persistent or not is_short(response):
             self.abandon()
         else:
-            self._taker = Unwanted(self)
+            self._taker = Unwanted(self.abandon)
 
     def join(self, tunnel: Tunnel) -> None:
         """Become one end of a tunnel; the producer was unregistered by ``detach``."""

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from ..errors import ProxykitError
 from ..message.fields import FieldSection
 from ..message.framing import Length, UntilClose
 from ..message.response import Response
-
-if TYPE_CHECKING:
-    from .connection import UpstreamConnection
 
 # What is cheaper to read than a new connection is to make: an error page, not a film.
 _MOST = 64 * 1024
@@ -27,11 +24,14 @@ def is_short(response: Response) -> bool:
 class Unwanted:
     """Takes what is left of a response in the place of who asked for it; see ``ResponseTaker``."""
 
-    __slots__ = ("_connection", "_left")
+    __slots__ = ("_abandon", "_left")
 
-    def __init__(self, connection: UpstreamConnection) -> None:
-        """Begin behind the response's head."""
-        self._connection = connection
+    def __init__(self, abandon: Callable[[], None]) -> None:
+        """Begin behind the response's head.
+
+        :param abandon: closes the connection: there is more than is worth reading.
+        """
+        self._abandon = abandon
         self._left = _MOST
 
     def interim_received(self, response: Response) -> None:
@@ -44,7 +44,7 @@ class Unwanted:
         """Let it go, unless it is too much."""
         self._left -= len(data)
         if self._left < 0:
-            self._connection.abandon()
+            self._abandon()
 
     def response_ended(self, trailers: FieldSection) -> None:
         """The connection is back with its server."""

@@ -17,7 +17,8 @@ from proxykit.filters.bandwidth import (
     Buckets,
     parse_speed,
 )
-from proxykit.net.pacing import Flow, Pacemaker
+from proxykit.net.flow import Flow
+from proxykit.net.pacing import Pacemaker
 from tests.filters.exchanges import exchange
 
 KIB = 1024

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
-from proxykit.net.pacing import BEAT, Bucket, Flow, Pacemaker
+from proxykit.net.flow import Flow
+from proxykit.net.pacing import BEAT, Bucket, Pacemaker
 
 KIB = 1024
 MIB = 1024 * KIB

@@ -7,10 +7,15 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from demo.certificates import CertificatePair, make_certificate
 from demo.origins import Origins
 from demo.proxies import Proxy, free_port
+
+# The machine may be busy, and a test that takes too long has a time-out anyway.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

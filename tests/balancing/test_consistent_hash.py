@@ -103,7 +103,7 @@ def test_a_greater_weight_takes_keys_and_a_smaller_one_gives_some_back():
     assert {old for old, new in zip(before, less, strict=True) if old != new} == {"a"}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.lists(st.floats(0.01, 100), min_size=2, max_size=8),
     st.data(),
@@ -118,7 +118,7 @@ def test_whatever_the_weights_only_the_keys_of_a_server_that_goes_move(weights, 
         assert owner is gone or rest.owner(slot) is owner
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.lists(st.integers(1, 9), min_size=2, max_size=6))
 def test_slots_are_shared_by_weight(weights):
     servers = make_servers(*weights)

@@ -52,7 +52,7 @@ def test_what_is_in_flight_stays_even():
     assert max(server.active for server in servers) - 100 <= 5
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(st.floats(0.001, 1000), min_size=2, max_size=12),
     st.floats(0, 1, exclude_max=True),

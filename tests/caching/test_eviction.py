@@ -49,7 +49,7 @@ def test_what_is_larger_than_everything_does_not_stay():
     assert queues.used == 0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(st.integers(0, 30), st.integers(1, 20), st.sampled_from("artd")), max_size=150

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -239,7 +239,6 @@ spans = st.tuples(st.integers(0, 18), st.integers(1, 12)).map(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(spans, max_size=5), st.tuples(st.integers(0, 19), st.integers(0, 19)).map(sorted))
 def test_parts_and_what_fills_their_gap_are_what_was_asked_for(found, wanted):
     first, last = wanted

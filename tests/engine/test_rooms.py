@@ -12,6 +12,6 @@ def imports():
     return grimp.build_graph("proxykit", cache_dir=None)
 
 
-@pytest.mark.parametrize("room", ["engine", "http1", "message", "net", "upstream"])
+@pytest.mark.parametrize("room", ["caching", "engine", "http1", "message", "net", "upstream"])
 def test_no_module_of_a_room_imports_what_stands_on_it(imports, room):
     assert imports.nominate_cycle_breakers(f"proxykit.{room}") == set()

@@ -456,7 +456,7 @@ def naively(options, subject, now):
     return options.default != "deny"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(rules_of(), max_size=8),
     st.sampled_from(["allow", "deny"]),

@@ -249,7 +249,7 @@ def test_days_and_months_begin_at_local_midnight(period, moment, name, ends):
 
 
 @pytest.mark.parametrize("zone", ["Europe/Vienna", "America/St_Johns", "UTC", "Asia/Kathmandu"])
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(now=st.floats(1.6e9, 2.0e9))
 def test_every_moment_lies_in_its_day_and_the_next_follows_at_once(zone, now):
     with pytest.MonkeyPatch.context() as patch:

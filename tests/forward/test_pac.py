@@ -51,7 +51,7 @@ def addresses():
     return st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6))
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(
     st.lists(st.tuples(addresses(), st.integers(0, 128)), min_size=1, max_size=4),
     st.lists(addresses(), min_size=1, max_size=60),

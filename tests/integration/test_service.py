@@ -286,7 +286,7 @@ def test_who_reads_only_the_beginning_of_an_output_is_not_told_of_a_traceback():
 
 def test_the_log_says_where_it_listens_in_an_operators_words(tmp_path, origins):
     with Proxy(tmp_path, "reverse", "--backend", origins.url) as proxy:
-        wait_for_line(proxy.output, f"reverse.main listens on 127.0.0.1:{proxy.port}")
+        wait_for_text(proxy.output, f"reverse.main listens on 127.0.0.1:{proxy.port}")
 
 
 def test_the_logs_level_holds_from_the_start_and_changes_with_a_reload(tmp_path, origins):
@@ -297,11 +297,11 @@ def test_the_logs_level_holds_from_the_start_and_changes_with_a_reload(tmp_path,
     with Proxy(tmp_path, "serve", "--config", str(file), port=port) as proxy:
         file.write_text("[log")
         proxy.process.send_signal(signal.SIGHUP)
-        wait_for_line(proxy.output, "the configuration is not reloaded")
+        wait_for_text(proxy.output, "the configuration is not reloaded")
         assert "listens on" not in proxy.output.read_text()
         file.write_text(quiet.replace('"error"', '"info"'))
         proxy.process.send_signal(signal.SIGHUP)
-        wait_for_line(proxy.output, "the configuration was reloaded")
+        wait_for_text(proxy.output, "the configuration was reloaded")
 
 
 def test_a_daemon_whose_access_log_goes_nowhere_says_so(tmp_path, origins):
@@ -313,10 +313,10 @@ def test_a_daemon_whose_access_log_goes_nowhere_says_so(tmp_path, origins):
     mode = ["reverse", "--listen", f"127.0.0.1:{port}", "--backend", origins.url]
     subprocess.run([twistd, *options, "proxykit", *mode], timeout=20, check=True)
     try:
-        wait_for_line(log, "standard output, which goes nowhere: name a file")
+        wait_for_text(log, "standard output, which goes nowhere: name a file")
     finally:
         os.kill(int(pid.read_text()), signal.SIGTERM)
-    wait_for_line(log, "Server Shut Down")
+    wait_for_text(log, "Server Shut Down")
 
 
 def test_what_the_end_of_the_grace_cuts_is_not_said_to_be_the_clients_doing(tmp_path):

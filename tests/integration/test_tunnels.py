@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.policed import eventually
 from tests.scripted import ScriptedOrigin, read_all
+from tests.waiting import eventually
 
 
 def half_closing(connection, head):

@@ -132,7 +132,7 @@ URLS = st.lists(
 ).map(lambda pieces: f"http://ads.x.example/{''.join(pieces)}")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(RULES, OPTIONS, URLS)
 def test_the_index_finds_whatever_matches(rule, options, url):
     try:

@@ -119,7 +119,7 @@ PIECES = st.sampled_from(
 LINES = st.one_of(st.lists(PIECES, max_size=9).map("".join), st.text(max_size=30)).map(str.encode)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.one_of(LINES, st.binary(max_size=20)), max_size=12))
 @example(
     [b"||", b"@@", b"$", b"/", b"//", b"/$/", b"||^", b"|^|", b"@@||$", b"*$*", b"||\xc3\xa9^"]
@@ -145,7 +145,7 @@ def test_hostile_lines_are_counted_never_lost_and_never_break_others(lines):
     assert found is not None
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(LINES, max_size=8),
     st.text(alphabet="abcdsexmpl./%?&=-_^*$|~", max_size=60),

@@ -21,7 +21,7 @@ def table(records, report=None):
 TEXT = st.binary(max_size=12).map(lambda data: data.replace(b"\n", b"x").replace(b"\0", b"y"))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(TEXT, TEXT), max_size=40), st.lists(TEXT, max_size=10))
 def test_it_finds_every_value_of_a_key_and_nothing_else(records, others):
     found = table(records)

@@ -78,7 +78,7 @@ DECODER = {
 
 @pytest.mark.parametrize("coding", OFFERED)
 @given(pieces=st.lists(st.binary(max_size=2000), max_size=8), known=st.booleans(), data=st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_what_is_encoded_is_decoded(coding, pieces, known, data):
     level = data.draw(st.sampled_from(list(LEVELS[coding])))
     whole = b"".join(pieces)

@@ -19,7 +19,7 @@ CODINGS = sorted(ENCODERS)
 
 @pytest.mark.parametrize("coding", CODINGS)
 @given(data=st.binary(max_size=4000))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_what_was_encoded_comes_out(coding, data):
     assert decoded(ENCODERS[coding](data), coding, 4000) == data
 
@@ -59,7 +59,7 @@ def test_a_window_larger_than_browsers_allow_is_refused():
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "zstd"])
 @given(data=st.binary(max_size=200))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_nonsense_is_an_error_and_nothing_worse(coding, data):
     try:
         decoded(data, coding, 10_000)

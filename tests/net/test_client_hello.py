@@ -6,7 +6,7 @@ import ssl
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from proxykit.net.client_hello import HelloReader, NotClientHello, begins_tls
@@ -83,7 +83,6 @@ def test_what_is_none_is_refused(data):
         read_client_hello(data)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 600), st.binary(min_size=1, max_size=8))
 def test_no_damage_breaks_it(position, damage):
     data = bytearray(hello("a.example"))

@@ -284,7 +284,7 @@ def test_a_flow_that_fails_does_not_harm_those_behind_it(clock, pacemaker):
     assert any("a paced flow failed" in str(event.get("log_format")) for event in logged)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     rates=st.lists(st.integers(1, 10 * MIB), min_size=1, max_size=3),
     burst=st.none() | st.integers(0, MIB),
@@ -320,7 +320,7 @@ def test_no_bucket_ever_lets_more_through_than_its_rate_and_burst(rates, burst, 
         assert flows[n].kept == len(fed[n]) - len(sent[n])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     rate=st.integers(20, 20 * MIB),
     counts=st.lists(st.integers(1, 20), min_size=1, max_size=6),

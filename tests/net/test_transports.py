@@ -96,7 +96,7 @@ def connection():
     made.close()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     writes=st.lists(st.lists(SIZES, max_size=4), min_size=1, max_size=5),
     read=st.sampled_from([20_000, 1_000_000]),

@@ -116,7 +116,7 @@ STREAMS = st.builds(
 )
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 @given(STREAMS)
 def test_where_ours_and_llhttp_accept_they_read_the_same(data):
     """A difference would be a smuggled request."""
@@ -131,7 +131,7 @@ def test_where_ours_and_llhttp_accept_they_read_the_same(data):
         assert len(theirs) >= len(mine)
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 @given(STREAMS)
 def test_where_ours_and_h11_accept_they_read_the_same(data):
     """The first message is the same with h11."""
@@ -144,7 +144,7 @@ def test_where_ours_and_h11_accept_they_read_the_same(data):
         assert theirs == mine[:1]
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(STREAMS, st.data())
 def test_how_the_bytes_arrive_makes_no_difference(data, draw):
     """The same bytes in other pieces give the same messages or the same refusal."""
@@ -175,7 +175,7 @@ def test_how_the_bytes_arrive_makes_no_difference(data, draw):
     assert whole == pieces
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=300))
 def test_no_bytes_make_a_reader_fail_otherwise(data):
     """Whatever a peer sends, a reader reads it or refuses it."""
@@ -196,7 +196,7 @@ def test_no_bytes_make_a_reader_fail_otherwise(data):
         pass
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.binary(min_size=1, max_size=50), max_size=6), st.integers(1, 40))
 def test_what_the_writer_chunks_the_reader_gives_back(contents, size):
     """Chunks survive a round trip, however they are cut."""

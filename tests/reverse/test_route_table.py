@@ -103,7 +103,7 @@ REQUESTS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(ROUTES, st.lists(REQUESTS, min_size=1, max_size=10))
 def test_the_table_finds_what_trying_each_route_in_order_finds(routes, requests):
     table = RouteTable([(conditions, number) for number, conditions in enumerate(routes)])

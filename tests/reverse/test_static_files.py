@@ -124,7 +124,7 @@ def test_what_is_no_file_of_the_folder_is_not_found(site, target):
         ask(files(site), target)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     parts=st.lists(
         st.sampled_from(

@@ -124,7 +124,7 @@ def test_replacements_of_replacements_cannot_grow_without_end():
 
 
 @given(st.text(max_size=200), st.sampled_from(["a", "é", "€", "[^a]", "(?i)é", ".", "x*"]))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_utf_8_stays_utf_8(text, source):
     new = run(text.encode("utf-8", "replace"), rule((source, "<€>")), charset="utf-8")
 

@@ -109,7 +109,7 @@ def test_a_dollar_is_said_to_differ():
 
 
 @given(st.text(alphabet="s/|@ab()[]{}\\$&1*+?.^#:TDx\u00e9", max_size=25))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_any_text_is_a_job_or_refused(text):
     try:
         job = Job.parse("s" + text)
@@ -125,7 +125,7 @@ def test_any_text_is_a_job_or_refused(text):
     st.text(alphabet="ab", min_size=1, max_size=3),
     st.binary(max_size=30).map(lambda b: b.translate(bytes(b"ab \n"[i % 4] for i in range(256)))),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_plain_text_is_replaced_as_python_replaces_it(wanted, text):
     assert done(f"s/{wanted}/[x]/g", text) == text.replace(wanted.encode(), b"[x]")
 

@@ -256,7 +256,7 @@ PIECES = st.sampled_from(
 
 
 @given(st.lists(PIECES, max_size=25).map("".join))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_text_is_read_and_no_line_is_lost(text):
     report = Report()
     read_files([("f", text)], [("a", text)], report)

@@ -122,7 +122,7 @@ def test_what_is_no_pattern_is_refused(text, why):
 
 
 @given(st.text(alphabet="ab.*?[]-:/<>0 (\\|$é", max_size=20))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_text_is_a_pattern_or_refused(text):
     try:
         pattern = UrlPattern.parse(text)
@@ -151,7 +151,7 @@ def patterns(draw):
 
 
 @given(st.lists(patterns(), max_size=12), HOSTS, st.sampled_from(["/", "/x", "/x/y", "/y"]))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_many_together_find_what_each_alone_finds(texts, host, path):
     parsed = [UrlPattern.parse(text) for text in texts]
     expected = tuple(n for n, text in enumerate(texts) if matches(text, host, path))

@@ -238,7 +238,7 @@ def test_a_malformed_line_is_counted_and_the_next_is_read(bad):
     assert second is not None
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=300))
 def test_no_bytes_break_it(data):
     list(entries(io.BufferedReader(io.BytesIO(b"{" + data))))

@@ -185,7 +185,8 @@ class Exchange:
         :raises NameNotResolved: when there is none.
         """
         if self.addresses is None:
-            self.addresses = await self.pipeline.resolver.resolve(self.host)
+            resolver = self.pipeline.resolver
+            self.addresses = await resolver.resolve(self.host, self.client_address)
         return self.addresses
 
     def record(self, ended: float) -> ExchangeRecord:

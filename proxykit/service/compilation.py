@@ -28,6 +28,7 @@ from ..net.sweeper import Sweeper
 from ..net.tls import server_context
 from ..options import BuildContext
 from ..reverse.pool import Pool
+from ..upstream.names import system_names
 from ..upstream.resolution import Resolver
 
 # Part of every listener's name in Via, so that two proxies in a row are not taken for a loop.
@@ -64,7 +65,7 @@ class Environment:
     @classmethod
     def of(cls, reactor: Any) -> Environment:
         """Make one on a reactor."""
-        return cls(reactor, Sweeper(reactor), Resolver(reactor.nameResolver))
+        return cls(reactor, Sweeper(reactor), Resolver(system_names(reactor)))
 
 
 @frozen(slots=True, eq=False)

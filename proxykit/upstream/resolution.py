@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections import deque
 from collections.abc import Sequence
 from time import monotonic
 from typing import Any
@@ -21,6 +22,7 @@ _MOST_NAMES = 4096
 # and positive minimum of 60 s, browsers' 60 s.
 _FOUND_SECONDS = 30.0
 _NOT_FOUND_SECONDS = 3.0
+_MOST_OF_ONE = 16  # names that are looked up for one client at a time; its others wait
 
 
 class Resolver:
@@ -34,6 +36,9 @@ class Resolver:
         self._resolver: IHostnameResolver = name_resolver
         self._known: dict[str, tuple[float, Addresses]] = {}
         self._waiting: dict[str, list[Deferred[Addresses]]] = {}
+        self._under_way: dict[str, str] = {}
+        self._of_one: dict[str, int] = {}
+        self._queued: dict[str, deque[str]] = {}
 
     def known(self, host: str) -> Addresses | None:
         """Give the addresses of a name without waiting, ``None`` when that is not possible."""
@@ -46,9 +51,11 @@ class Resolver:
         self._remember(host, NEVER, (literal,))
         return (literal,)
 
-    def resolve(self, host: str) -> Deferred[Addresses]:
+    def resolve(self, host: str, client: str = "") -> Deferred[Addresses]:
         """Resolve a name.
 
+        :param client: the address of who chose the name; ``""`` for the operator. A client that
+            asks for many names that nobody answers for holds up its own, and nobody else's.
         :returns: its addresses, IPv6 and IPv4 by turns (RFC 8305 section 4), never none; or fails
             with ``NameNotResolved``.
         """
@@ -57,19 +64,43 @@ class Resolver:
             return succeed(known).addCallback(_some, host)
         result: Deferred[Addresses] = Deferred()
         result.addCallback(_some, host)
-        waiting = self._waiting.setdefault(host, [])
-        waiting.append(result)
-        if len(waiting) == 1:
-            self._resolver.resolveHostName(_Receiver(self, host), host)
+        self._waiting.setdefault(host, []).append(result)
+        if host not in self._under_way:
+            self._look_up(host, client)
         return result
+
+    def _look_up(self, host: str, client: str) -> None:
+        count = self._of_one.get(client, 0)
+        if client and count >= _MOST_OF_ONE:
+            self._queued.setdefault(client, deque()).append(host)
+            return
+        self._of_one[client] = count + 1
+        self._under_way[host] = client
+        self._resolver.resolveHostName(_Receiver(self, host), host)
 
     def resolved(self, host: str, addresses: Sequence[str]) -> None:
         """Called when a resolution is complete."""
         found = _by_turns(addresses)
         seconds = _FOUND_SECONDS if found else _NOT_FOUND_SECONDS
         self._remember(host, monotonic() + seconds, found)
+        client = self._under_way.pop(host)
         for waiting in self._waiting.pop(host, ()):
             waiting.callback(found)
+        self._look_up_next(client)
+
+    def _look_up_next(self, client: str) -> None:
+        self._of_one[client] -= 1
+        if not self._of_one[client]:
+            del self._of_one[client]
+        queue = self._queued.get(client, deque())
+        while queue:
+            host = queue.popleft()
+            # Somebody else may have asked for it meanwhile, and may have been answered.
+            if host in self._waiting and host not in self._under_way:
+                self._look_up(host, client)
+                break
+        if not queue:
+            self._queued.pop(client, None)
 
     def _remember(self, host: str, until: float, addresses: Addresses) -> None:
         if len(self._known) >= _MOST_NAMES:

@@ -69,6 +69,16 @@ def test_an_unknown_name_is_a_502(strict):
     assert b"dns_error" in answer
 
 
+@pytest.mark.parametrize("name", [b"a" * 64 + b".example", b"a..example"])
+def test_what_can_be_no_name_is_answered_too(strict, name):
+    for _ in range(2):
+        answer = exchange(strict.address, ask(b"http://%s/" % name, name))
+
+        assert answer.startswith(b"HTTP/1.1 502 ")
+        assert b"dns_error" in answer
+    assert "Traceback" not in strict.output.read_text()
+
+
 def test_clients_that_are_not_allowed_get_a_403(start, origin):
     proxy = start("forward", "--allow", "10.0.0.0/8", "--allow-private")
 

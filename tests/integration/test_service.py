@@ -202,12 +202,6 @@ def test_the_demonstration_succeeds():
     assert "All is right" in finished.stdout
 
 
-class NoReactor(Clock):
-    """Enough of a reactor for a service that is not started."""
-
-    nameResolver = None
-
-
 def test_systemd_is_told_that_a_reload_is_over_whatever_was_raised_in_it(tmp_path, monkeypatch):
     def reread():
         raise RuntimeError("a plug-in's fault")
@@ -216,7 +210,7 @@ def test_systemd_is_told_that_a_reload_is_over_whatever_was_raised_in_it(tmp_pat
     monkeypatch.setattr(SystemdNotifier, "__init__", lambda self: None)
     monkeypatch.setattr(SystemdNotifier, "notify", lambda self, state: told.append(state))
     listener = parse('[forward.a]\nlisten = ":1"', tmp_path, "f.toml")
-    service = ProxyService(listener, NoReactor(), reread)
+    service = ProxyService(listener, Clock(), reread)
 
     with pytest.raises(RuntimeError):
         service.reload()

@@ -101,10 +101,7 @@ def log_of(tmp_path, **log):
     listener = {"listen": "127.0.0.1:1"}
     configuration = from_mapping({"log": log, "forward": {"a": listener}}, tmp_path)
 
-    class Reactor(Clock):
-        nameResolver = None
-
-    return make_access_log(configuration, Environment.of(Reactor()))
+    return make_access_log(configuration, Environment.of(Clock()))
 
 
 def line_of(tmp_path, **log):

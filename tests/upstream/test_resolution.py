@@ -75,6 +75,27 @@ def test_a_name_without_addresses_fails_and_that_is_remembered():
         assert failure.check(NameNotResolved)
 
 
+def test_a_client_with_many_names_holds_up_its_own_alone():
+    names = Names()
+    resolver = Resolver(names)
+    its = [f"{number}.example" for number in range(20)]
+    results = [result_of(resolver.resolve(name, "192.0.2.1")) for name in its]
+
+    assert names.asked == its[:16]
+    result_of(resolver.resolve("other.example", "192.0.2.2"))
+    result_of(resolver.resolve("19.example", "192.0.2.2"))  # which the first one waits for, too
+    result_of(resolver.resolve("operator.example"))
+    assert names.asked[16:] == ["other.example", "19.example", "operator.example"]
+    names.answer()
+    assert names.asked[19:] == ["16.example", "17.example", "18.example"]
+    names.answer()
+    assert all(result for result in results)
+    assert not resolver._waiting
+    assert not resolver._of_one
+    assert not resolver._queued
+    assert not resolver._under_way
+
+
 @pytest.mark.parametrize("literal", ["192.0.2.1", "2001:db8::1"])
 def test_an_address_is_not_asked_for(literal):
     names = Names()

@@ -90,6 +90,7 @@ class _HttpProbe(_Probe):
         self._reader = ResponseReader(HeadLimits())
         self._reader.expect(question.method)
         self._received = 0
+        self._has_head = False
         self._content = b""
 
     def connectionMade(self) -> None:
@@ -105,7 +106,10 @@ class _HttpProbe(_Probe):
         except BadResponse as error:
             self.finish(error)
         if self._received > _MOST_BYTES and self._result is not None:
-            self._judge_content()
+            if self._has_head:
+                self._judge_content()
+            else:
+                self.finish(BadResponse("its check is answered with interim responses only"))
 
     def _read(self) -> None:
         while self._result is not None and (event := self._reader.next_event()) is not None:
@@ -119,6 +123,7 @@ class _HttpProbe(_Probe):
 
     def _judge_head(self, status: int) -> None:
         question = self._question
+        self._has_head = True
         if not question.expects(status):
             self.finish(UpstreamError(f"its check was answered {status}"))
         elif question.content is None:

@@ -19,35 +19,42 @@ from ..authentication.service import group_names
 from ..engine.exchange import Exchange
 from ..errors import BadResponse, Denied
 from ..interfaces import IFilterFactory, IRequestFilter
-from ..message.fields import HOP_BY_HOP
+from ..message.fields import HOP_BY_HOP, spellings
 from ..message.fields import Field as HeaderField
 from ..message.response import Response
 from ..options import BuildContext, Duration, OneOrMore, Options
 
-# What says something of the content, which is not sent, or is written anew for the service.
-_NOT_ASKED = HOP_BY_HOP | {
-    b"accept-encoding",
-    b"authorization",
-    b"content-encoding",
-    b"content-length",
-    b"content-type",
-    b"expect",
-    b"forwarded",
-    b"host",
-    b"if-match",
-    b"if-modified-since",
-    b"if-none-match",
-    b"if-range",
-    b"if-unmodified-since",
-    b"range",
-    b"trailer",
+_TOLD = (
     b"x-forwarded-for",
     b"x-forwarded-host",
     b"x-forwarded-method",
     b"x-forwarded-proto",
     b"x-forwarded-uri",
     b"x-real-ip",
-}
+)
+# What says something of the content, which is not sent, or is written anew for the service: so
+# that a client cannot say beside it what a service that is built like CGI takes for the same.
+_NOT_ASKED = (
+    HOP_BY_HOP
+    | {each for name in _TOLD for each in spellings(name)}
+    | {
+        b"accept-encoding",
+        b"authorization",
+        b"content-encoding",
+        b"content-length",
+        b"content-type",
+        b"expect",
+        b"forwarded",
+        b"host",
+        b"if-match",
+        b"if-modified-since",
+        b"if-none-match",
+        b"if-range",
+        b"if-unmodified-since",
+        b"range",
+        b"trailer",
+    }
+)
 # What frames the service's own answer.
 _NOT_ANSWERED = HOP_BY_HOP | {b"content-length", b"date", b"server", b"via"}
 

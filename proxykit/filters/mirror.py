@@ -84,6 +84,8 @@ class Shadow(UnseenClient):
 
     def feed(self, data: bytes) -> None:
         """See ``IContentTap``."""
+        if self._relay is None:
+            return  # the original goes on when the copy is over
         if len(self._pending) + len(data) > self._mirror.buffer_size:
             self.give_up("its server takes the content too slowly")
             return

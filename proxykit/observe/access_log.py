@@ -53,6 +53,7 @@ class AccessLog:
         self._pending: IDelayedCall | None = None
         self._descriptor = -1
         self._failed = False
+        self._is_cut = False  # the file ends in the midst of a line
         self._successor: AccessLog | None = None
         self.dropped = 0
 
@@ -67,6 +68,7 @@ class AccessLog:
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
             self._descriptor = os.open(self._path, flags, 0o640)
             self._failed = False
+            self._is_cut = False
         except OSError as error:
             self._fail(error)
 
@@ -88,11 +90,16 @@ class AccessLog:
             return
         lines.append("")
         data = "\n".join(lines).encode("utf-8", "backslashreplace")
+        if self._is_cut:
+            data = b"\n" + data
         try:
             while data:
-                data = data[os.write(self._descriptor, data) :]
+                size = os.write(self._descriptor, data)
+                self._is_cut = not data[:size].endswith(b"\n")
+                data = data[size:]
         except OSError as error:
-            self.dropped += len(lines) - 1
+            # Of a line that lacks its end alone, nothing is lost.
+            self.dropped += data.count(b"\n") - data.startswith(b"\n")
             self._fail(error)
         else:
             self._failed = False

@@ -18,9 +18,10 @@ from ..engine.exchange import Exchange
 from ..engine.forwarding import Direction, ForwardingRules
 from ..engine.pipeline import Pipeline, Route
 from ..engine.relay import Relay
+from ..errors import BadRequest
 from ..message.fields import EMPTY_SECTION, FieldSection, Headers
 from ..message.framing import Framing, Length, NoContent
-from ..message.request import Request
+from ..message.request import Request, check_host
 from ..message.response import Response
 from ..net.files import FileRegion
 from ..net.proxy_protocol import ProxyHeader, header_of
@@ -85,15 +86,19 @@ class ReverseProxyResource:
         """Refused: everything below this resource is the servers'."""
         raise RuntimeError("a ReverseProxyResource is a leaf")
 
-    def render(self, request: Any) -> int:
-        """Send a request on its way.
+    def render(self, request: Any) -> int | bytes:
+        """Send a request on its way, or answer 400 to one that the engine cannot take.
 
         :param request: a ``twisted.web.server.Request``.
         """
         body = request.content.read()
-        section = FieldSection(tuple(Headers(_fields(request.requestHeaders))))
         framing: Framing = Length(len(body)) if body else NoContent()
-        message = Request(request.method, self._target(request), 1, section, framing)
+        try:
+            message = self._message(request, framing)
+        except (BadRequest, ValueError) as error:
+            request.setResponseCode(400)
+            request.setHeader(b"Content-Type", b"text/plain; charset=utf-8")
+            return f"{error}\n".encode()
         address = getattr(request.getClientAddress(), "host", "") or ""
         scheme = "https" if request.isSecure() else "http"
         exchange = Exchange(self._pipeline, message, address, address, scheme, monotonic())
@@ -105,6 +110,19 @@ class ReverseProxyResource:
             relay.request_content(body)
             relay.request_ended(EMPTY_SECTION)
         return NOT_DONE_YET
+
+    def _message(self, request: Any, framing: Framing) -> Request:
+        """Take over a head, of which ``twisted.web`` judges less than the engine relies on.
+
+        :raises BadRequest: when Host or the target is not as it has to be.
+        :raises ValueError: when a field is none.
+        """
+        if request.method == b"CONNECT" or not request.uri.startswith((b"/", b"*")):
+            raise BadRequest("a resource is asked for a path")
+        section = FieldSection(tuple(Headers(_fields(request.requestHeaders))))
+        target = self._target(request)
+        check_host(int(request.clientproto != b"HTTP/1.0"), target, request.method, section)
+        return Request(request.method, target, 1, section, framing)
 
     def _target(self, request: Any) -> bytes:
         uri: bytes = request.uri

@@ -102,6 +102,20 @@ def test_bcrypt_sees_72_bytes_as_everywhere_else():
     assert not verify_password(text, b"x" * 71)
 
 
+@pytest.mark.parametrize("text", HASHES, ids=lambda text: text[:4])
+@pytest.mark.parametrize("length", [513, 4097, 40_000])
+def test_a_password_of_any_length_is_wrong_and_no_error(text, length):
+    assert not verify_password(text, b"x" * length)
+    assert not verify_password(like(text), b"x" * length)
+
+
+def test_what_a_sha_2_crypt_password_costs_does_not_grow_with_what_is_sent():
+    text = sha256_crypt.using(rounds=1000).hash("x" * 512)
+
+    assert verify_password(text, b"x" * 512)
+    assert not verify_password(text, b"x" * 513)
+
+
 def test_a_new_hash_is_bcrypt_and_of_what_bcrypt_can_tell_apart():
     text = hash_password("pässword".encode())
 

@@ -354,6 +354,34 @@ def test_without_its_file_it_counts_in_memory_says_so_once_and_tries_again(tmp_p
     assert Proxy(path, volume=1000).status() == 429
 
 
+def test_what_cannot_be_written_takes_no_more_room_than_its_accounts(tmp_path):
+    path = tmp_path / "gone" / "quota.sqlite"
+    proxy = Proxy(path, limits=[{"volume": 10**9}, {"period": "month", "time": "10h"}])
+    for _ in range(50):
+        proxy.pass_bytes(10)
+        proxy.reactor.pump([2, 0.1])
+    waiting = len(proxy.ledger._unwritten)
+    path.parent.mkdir()
+    proxy.reactor.pump([2, 0.1] * 2)
+    proxy.filter.stop()
+
+    assert waiting == 2
+    used = Store(path).load(["2025-06-10", "2025-06"], 1000)
+    # 105 s, which touch two minutes or three.
+    assert {each.sent for each in used.values()} == {500}
+    assert {each.minutes for each in used.values()} == {2}
+
+
+def test_what_cannot_be_written_is_forgotten_with_its_day(tmp_path):
+    proxy = Proxy(tmp_path / "gone" / "quota.sqlite", volume=10**9)
+    proxy.pass_bytes(10)
+    proxy.reactor.pump([2, 0.1])
+    proxy.reactor.began += 24 * 3600
+    proxy.reactor.pump([2, 0.1] * 2)
+
+    assert not proxy.ledger._unwritten
+
+
 def test_a_file_that_is_something_else_is_left_alone(path):
     path.write_text("This is no database, and worth something to somebody. " * 20)
     before = path.read_bytes()

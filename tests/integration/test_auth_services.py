@@ -171,6 +171,9 @@ def test_a_service_decides_by_the_head_of_each_request(serve, service, origin):
         b"Cookie: session=1",
         b"X-Forwarded-Uri: /forged",
         b"X-Forwarded-For: 192.0.2.1",
+        b"X_Forwarded-Uri: /forged-for-cgi",  # which makes one of the two
+        b"X_Forwarded_Method: forged",
+        b"X_Real_IP: forged",
         b"Connection: X-Hop",
         b"X-Hop: 1",
         b"Content-Length: 0",

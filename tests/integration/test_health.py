@@ -165,6 +165,17 @@ def test_an_endless_answer_to_a_check_is_read_no_further(tmp_path):
         assert sent.wait(5)
 
 
+def test_endless_interim_responses_to_a_check_are_no_good_answer(tmp_path):
+    def endless(connection, head):
+        for _ in range(100):
+            connection.sendall(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" * 1000)
+
+    options = checks('path = "/health"')
+    with Sick(b"one", endless) as one, serving(tmp_path, [one], PLAIN, options) as proxy:
+        eventually(is_said(proxy, "is down: "))
+        assert not is_said(proxy, "is up")()
+
+
 def test_no_usable_server_is_a_503_at_once(tmp_path):
     with serving(tmp_path, [refused()], PLAIN, checks("")) as proxy:
         eventually(is_said(proxy, "no usable server"))

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -154,18 +155,24 @@ reactor.run()
 """
 
 
-def test_a_pool_is_a_resource_of_twisted_web(origin):
+@contextmanager
+def resource(origin):
+    """Run a site of ``twisted.web`` with a resource in it; give its address."""
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     process = subprocess.Popen(
         [sys.executable, "-c", RESOURCE, origin.url], stdout=subprocess.PIPE, env=environment
     )
     try:
-        address = ("127.0.0.1", int(process.stdout.readline()))
-        answer = exchange(address, ask(b"/app/x?y=1", b"Content-Length: 4\r\n", b"sent"))
-        missing = exchange(address, ask(b"/other"))
+        yield "127.0.0.1", int(process.stdout.readline())
     finally:
         process.terminate()
         process.communicate(timeout=10)
+
+
+def test_a_pool_is_a_resource_of_twisted_web(origin):
+    with resource(origin) as address:
+        answer = exchange(address, ask(b"/app/x?y=1", b"Content-Length: 4\r\n", b"sent"))
+        missing = exchange(address, ask(b"/other"))
 
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert answer.endswith(b"ok")
@@ -173,3 +180,24 @@ def test_a_pool_is_a_resource_of_twisted_web(origin):
     seen = bytes(origin.received[-1])
     assert seen.startswith(b"POST /base/x?y=1 HTTP/1.1\r\n")
     assert seen.endswith(b"\r\n\r\nsent")
+
+
+@pytest.mark.parametrize(
+    ("line", "fields"),
+    [
+        (b"GET /app/x HTTP/1.1", b"Host: a b\r\n"),
+        (b"GET /app/x HTTP/1.1", b"Host: a\r\nHost: b\r\n"),
+        (b"GET /app/x HTTP/1.1", b""),
+        (b"GET /app/x HTTP/1.1", b"Host: a\r\nX: a\x0bb\r\n"),
+        (b"CONNECT /app/x HTTP/1.1", b"Host: a\r\n"),
+    ],
+)
+def test_a_resource_refuses_what_twisted_web_lets_through(line, fields):
+    """A Host that nobody had judged raised where a connection had been taken already."""
+    with ScriptedOrigin(reply(FINE)) as behind, resource(behind) as address:
+        answer = exchange(address, line + b"\r\n" + fields + b"Connection: close\r\n\r\n")
+        after = exchange(address, ask(b"/app/x"))
+
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert after.endswith(b"ok")
+    assert len(behind.heads()) == 1

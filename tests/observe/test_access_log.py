@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from itertools import pairwise
@@ -106,6 +107,31 @@ def test_what_began_under_a_log_that_was_replaced_is_in_the_new_one(tmp_path):
     assert lines == ["0 /a?b\n", "", "2 /a?b\n2 /a?b\n"]
     assert not any(log.dropped for log in logs)
     assert not clock.getDelayedCalls()
+
+
+def test_a_line_that_a_full_disk_cuts_does_not_run_into_the_next(tmp_path, monkeypatch):
+    path = tmp_path / "access.log"
+    log = AccessLog(str(path), "{target}", Clock())
+    log.start()
+    room = [7]
+    write = os.write
+
+    def short_of_room(descriptor, data):
+        if not room[0]:
+            raise OSError(errno.ENOSPC, "no space")
+        taken, room[0] = data[: room[0]], max(0, room[0] - len(data))
+        return write(descriptor, taken)
+
+    monkeypatch.setattr(os, "write", short_of_room)
+    for _ in range(3):
+        log.finished(RECORD)
+    log.flush()
+    room[0] = 1000
+    log.finished(RECORD)
+    log.stop()
+
+    assert path.read_text().splitlines() == ["/a?b", "/a", "/a?b"]
+    assert log.dropped == 2
 
 
 def test_a_full_disk_costs_lines_and_nothing_else():

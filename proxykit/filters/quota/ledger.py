@@ -261,7 +261,7 @@ class Ledger:
 
     def _not_written(self, failure: Failure, changes: list[Change]) -> None:
         self._writing = False
-        self._unwritten = changes + self._unwritten
+        self._unwritten = self._added_up([*changes, *self._unwritten])
         if failure.check(OSError, sqlite3.Error):
             self._complain(failure.value)
         else:
@@ -289,6 +289,19 @@ class Ledger:
             if (change := account.take_change()) is not None:
                 changes.append(change)
         return changes
+
+    def _added_up(self, changes: list[Change]) -> list[Change]:
+        """Make one change of each key's, without the days and months that are over.
+
+        Nobody knows for how long a file cannot be written.
+        """
+        spans = self._span_names()
+        sums: dict[Key, Change] = {}
+        for each in changes:
+            if each.key[0] in spans:
+                before = sums.get(each.key)
+                sums[each.key] = each if before is None else before.plus(each)
+        return list(sums.values())[-self._most :]
 
     def _span_names(self) -> list[str]:
         return [self.span("day").name, self.span("month").name]

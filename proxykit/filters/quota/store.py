@@ -66,6 +66,15 @@ class Change:
     sent: int
     minutes: tuple[int, ...]
 
+    def plus(self, later: Change) -> Change:
+        """Give this change and a later one of the same key as one."""
+        return Change(
+            self.key,
+            self.received + later.received,
+            self.sent + later.sent,
+            self.minutes + later.minutes,
+        )
+
 
 class Store:
     """A SQLite file. Several processes may use one: each adds what it saw and learns the sum."""
